@@ -1,0 +1,371 @@
+//! What a stream's record is made of, and the one macro that turns a list of fields into struct, columns and row builder.
+
+use arrow::datatypes::{DataType, Field};
+
+use crate::stream::timestamp;
+use crate::streams::*;
+use crate::{Fault, Instant, Moment, Stream};
+
+/// The newest version of the messages this build understands.
+pub const SCHEMA_VERSION: i16 = 1;
+
+/// A message may have 1 MiB: the largest real one, an order line with a thousand applicable stores, has about 20 KiB.
+pub const MESSAGE_BYTES_LIMIT: usize = 1 << 20;
+
+/// The kind of a field: its JSON form and its Arrow type.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A 64-bit id; a string in JSON.
+    Id,
+    /// Text.
+    Text,
+    /// A small whole number: counts, minutes, ordinals, basis points.
+    Int,
+    /// Money in fen.
+    Fen,
+    /// True or false.
+    Flag,
+    /// An instant; RFC 3339 in JSON.
+    Instant,
+    /// A day; `YYYY-MM-DD` in JSON.
+    Day,
+    /// Degrees of latitude or longitude.
+    Degrees,
+    /// A list of text ids.
+    Texts,
+    /// A list of small whole numbers.
+    Ints,
+}
+
+impl Kind {
+    /// The Arrow type in the lake.
+    pub fn data_type(self) -> DataType {
+        match self {
+            Kind::Id | Kind::Fen => DataType::Int64,
+            Kind::Text => DataType::Utf8,
+            Kind::Int => DataType::Int32,
+            Kind::Flag => DataType::Boolean,
+            Kind::Instant => timestamp(),
+            Kind::Day => DataType::Date32,
+            Kind::Degrees => DataType::Float64,
+            Kind::Texts => DataType::List(Field::new_list_field(DataType::Utf8, true).into()),
+            Kind::Ints => DataType::List(Field::new_list_field(DataType::Int32, true).into()),
+        }
+    }
+}
+
+/// One field of a stream beside the envelope.
+#[derive(Clone, Copy, Debug)]
+pub struct Column {
+    /// Name in JSON and in the lake.
+    pub name: &'static str,
+    /// Kind.
+    pub kind: Kind,
+    /// What it means, one sentence.
+    pub doc: &'static str,
+}
+
+/// Any event.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Event<'a> {
+    /// Of the stream `orders`.
+    Order(Order<'a>),
+    /// Of the stream `redemptions`.
+    Redemption(Redemption<'a>),
+    /// Of the stream `refusals`.
+    Refusal(Refusal<'a>),
+    /// Of the stream `bookings`.
+    Booking(Booking<'a>),
+    /// Of the stream `members`.
+    Member(Member<'a>),
+    /// Of the stream `catalog`.
+    Catalog(CatalogEntry<'a>),
+    /// Of the stream `decisions`.
+    Decision(Decision<'a>),
+}
+
+/// Calls `$body` with `$record` bound to the record inside an [`Event`].
+macro_rules! with_record {
+    ($event:expr, $record:ident => $body:expr) => {
+        match $event {
+            $crate::Event::Order($record) => $body,
+            $crate::Event::Redemption($record) => $body,
+            $crate::Event::Refusal($record) => $body,
+            $crate::Event::Booking($record) => $body,
+            $crate::Event::Member($record) => $body,
+            $crate::Event::Catalog($record) => $body,
+            $crate::Event::Decision($record) => $body,
+        }
+    };
+}
+
+impl<'a> Event<'a> {
+    /// Reads and checks one message of `stream` (R20). Fields it does not know are ignored; `recorded_at` bounds
+    /// `occurred_at`.
+    pub fn decode(stream: Stream, message: &'a [u8], recorded_at: Instant) -> Result<Self, Fault> {
+        if message.len() > MESSAGE_BYTES_LIMIT {
+            return Err(Fault::TooLong { bytes: message.len(), limit: MESSAGE_BYTES_LIMIT });
+        }
+        fn read<'a, T: serde::Deserialize<'a>>(stream: Stream, message: &'a [u8]) -> Result<T, Fault> {
+            serde_json::from_slice(message).map_err(|e| match unmapped_reason(message) {
+                Some(reason) => Fault::Unmapped { reason },
+                None => Fault::Malformed { stream, message: e.to_string() },
+            })
+        }
+        let event = match stream {
+            Stream::Orders => Event::Order(read(stream, message)?),
+            Stream::Redemptions => Event::Redemption(read(stream, message)?),
+            Stream::Refusals => Event::Refusal(read(stream, message)?),
+            Stream::Bookings => Event::Booking(read(stream, message)?),
+            Stream::Members => Event::Member(read(stream, message)?),
+            Stream::Catalog => Event::Catalog(read(stream, message)?),
+            Stream::Decisions => Event::Decision(read(stream, message)?),
+        };
+        if event.event_type() == "unmapped" {
+            return Err(Fault::Unmapped { reason: unmapped_reason(message).unwrap_or_default() });
+        }
+        event.check(recorded_at)?;
+        Ok(event)
+    }
+
+    /// Whether the event says what its type must say, within sane bounds.
+    pub fn check(&self, recorded_at: Instant) -> Result<(), Fault> {
+        const DAY_MICROS: i64 = 86_400_000_000;
+        let occurred_at = self.occurred_at().at;
+        if occurred_at < Instant::Y2000 {
+            return Err(Fault::TooEarly { field: "occurred_at", at: occurred_at });
+        }
+        if occurred_at.0 > recorded_at.0.saturating_add(DAY_MICROS) {
+            return Err(Fault::TooLate { at: occurred_at, recorded_at });
+        }
+        with_record!(self, r => {
+            if r.schema_version > SCHEMA_VERSION {
+                return Err(Fault::NewerVersion { found: r.schema_version, known: SCHEMA_VERSION });
+            }
+            if let Some(hour) = r.day_start_hour.filter(|h| !(0..24).contains(h)) {
+                return Err(Fault::OutOfRange { field: "day_start_hour", value: hour.into(), allowed: "0..=23" });
+            }
+            r.check_amounts()?;
+            r.check_type()
+        })
+    }
+
+    /// The message: one line of flat JSON, without a line end.
+    pub fn encode(&self, out: &mut Vec<u8>) {
+        with_record!(self, r => serde_json::to_writer(out, r).expect("a record is plain data"));
+    }
+
+    /// The stream it belongs to.
+    pub fn stream(&self) -> Stream {
+        match self {
+            Event::Order(_) => Stream::Orders,
+            Event::Redemption(_) => Stream::Redemptions,
+            Event::Refusal(_) => Stream::Refusals,
+            Event::Booking(_) => Stream::Bookings,
+            Event::Member(_) => Stream::Members,
+            Event::Catalog(_) => Stream::Catalog,
+            Event::Decision(_) => Stream::Decisions,
+        }
+    }
+
+    /// Its identity, with [`Event::event_id`] (R20).
+    pub fn source(&self) -> &str {
+        with_record!(self, r => r.source.as_str())
+    }
+
+    /// Its identity within the source.
+    pub fn event_id(&self) -> i64 {
+        with_record!(self, r => r.event_id.0)
+    }
+
+    /// Its type.
+    pub fn event_type(&self) -> &str {
+        with_record!(self, r => r.r#type.as_str())
+    }
+
+    /// When it happened, with the store's offset.
+    pub fn occurred_at(&self) -> Moment {
+        with_record!(self, r => r.occurred_at)
+    }
+
+    /// The key that keeps what belongs together in order: the entitlement, else the order, else the terminal; for members
+    /// the member, for catalog `kind/id`.
+    pub fn key(&self) -> String {
+        with_record!(self, r => r.log_key())
+    }
+}
+
+/// The importer's reason, where a message is the wrapper of a row that could not be mapped.
+fn unmapped_reason(message: &[u8]) -> Option<String> {
+    #[derive(serde::Deserialize)]
+    struct Wrapper {
+        r#type: String,
+        #[serde(default)]
+        reason: String,
+    }
+    serde_json::from_slice::<Wrapper>(message).ok().filter(|w| w.r#type == "unmapped").map(|w| w.reason)
+}
+
+pub(crate) use with_record;
+
+macro_rules! field_type {
+    (Id, $a:lifetime) => { Option<$crate::Id> };
+    (Text, $a:lifetime) => { Option<$crate::Text<$a>> };
+    (Int, $a:lifetime) => { Option<i32> };
+    (Fen, $a:lifetime) => { Option<i64> };
+    (Flag, $a:lifetime) => { Option<bool> };
+    (Instant, $a:lifetime) => { Option<$crate::Instant> };
+    (Day, $a:lifetime) => { Option<$crate::Day> };
+    (Degrees, $a:lifetime) => { Option<f64> };
+    (Texts, $a:lifetime) => { Option<Vec<$crate::Text<$a>>> };
+    (Ints, $a:lifetime) => { Option<Vec<i32>> };
+}
+
+macro_rules! builder_type {
+    (Id) => { arrow::array::Int64Builder };
+    (Text) => { arrow::array::StringBuilder };
+    (Int) => { arrow::array::Int32Builder };
+    (Fen) => { arrow::array::Int64Builder };
+    (Flag) => { arrow::array::BooleanBuilder };
+    (Instant) => { arrow::array::TimestampMicrosecondBuilder };
+    (Day) => { arrow::array::Date32Builder };
+    (Degrees) => { arrow::array::Float64Builder };
+    (Texts) => { arrow::array::ListBuilder<arrow::array::StringBuilder> };
+    (Ints) => { arrow::array::ListBuilder<arrow::array::Int32Builder> };
+}
+
+macro_rules! append_field {
+    (Id, $b:expr, $v:expr) => { $b.append_option($v.map(|id| id.0)) };
+    (Text, $b:expr, $v:expr) => { $b.append_option($v.as_ref().map(|t| t.as_str())) };
+    (Int, $b:expr, $v:expr) => { $b.append_option($v) };
+    (Fen, $b:expr, $v:expr) => { $b.append_option($v) };
+    (Flag, $b:expr, $v:expr) => { $b.append_option($v) };
+    (Instant, $b:expr, $v:expr) => { $b.append_option($v.map(|t| t.0)) };
+    (Day, $b:expr, $v:expr) => { $b.append_option($v.map(|d| d.0)) };
+    (Degrees, $b:expr, $v:expr) => { $b.append_option($v) };
+    (Texts, $b:expr, $v:expr) => {
+        match &$v {
+            Some(list) => {
+                list.iter().for_each(|t| $b.values().append_value(t.as_str()));
+                $b.append(true);
+            }
+            None => $b.append(false),
+        }
+    };
+    (Ints, $b:expr, $v:expr) => {
+        match &$v {
+            Some(list) => {
+                $b.values().append_slice(list);
+                $b.append(true);
+            }
+            None => $b.append(false),
+        }
+    };
+}
+
+macro_rules! check_amount {
+    (Fen, $name:ident, $v:expr) => {
+        // 10^13 fen are 100 billion yuan: more than a chain turns over in its life, and sums of 10^5 of them fit in 64 bits.
+        if let Some(value) = $v.filter(|v| v.unsigned_abs() > 10_000_000_000_000) {
+            return Err($crate::Fault::OutOfRange { field: stringify!($name), value, allowed: "±10^13 fen" });
+        }
+    };
+    (Degrees, $name:ident, $v:expr) => {
+        if let Some(value) = $v.filter(|v| !v.is_finite() || v.abs() > 180.0) {
+            return Err($crate::Fault::OutOfRange { field: stringify!($name), value: value as i64, allowed: "±180 degrees" });
+        }
+    };
+    ($kind:ident, $name:ident, $v:expr) => {};
+}
+
+/// Declares a record: the struct with its envelope, its columns, and the builder of its rows.
+macro_rules! record {
+    ($(#[doc = $record_doc:literal])+ $record:ident, $builder:ident { $($(#[doc = $doc:literal])+ $name:ident: $kind:ident,)+ }) => {
+        $(#[doc = $record_doc])+
+        #[derive(Clone, Debug, Default, PartialEq, serde::Serialize, serde::Deserialize)]
+        #[serde(bound(deserialize = "'de: 'a"))]
+        pub struct $record<'a> {
+            /// Who produced the event; with `event_id` its identity.
+            pub source: $crate::Text<'a>,
+            /// Unique within the source.
+            pub event_id: $crate::Id,
+            /// What happened.
+            pub r#type: $crate::Text<'a>,
+            /// When, with the store's offset.
+            pub occurred_at: $crate::Moment,
+            /// Version of the message's meaning.
+            #[serde(default = "crate::streams::first_version")]
+            pub schema_version: i16,
+            /// The store's day-start hour where it is not 4.
+            #[serde(default, skip_serializing_if = "Option::is_none")]
+            pub day_start_hour: Option<i8>,
+            $($(#[doc = $doc])+ #[serde(default, skip_serializing_if = "Option::is_none")] pub $name: $crate::record::field_type!($kind, 'a),)+
+        }
+
+        impl<'a> $record<'a> {
+            /// The record's own columns, in the lake's order.
+            pub const COLUMNS: &'static [$crate::Column] = &[
+                $($crate::Column { name: stringify!($name), kind: $crate::Kind::$kind, doc: concat!($($doc),+) },)+
+            ];
+
+            /// A record with its envelope filled in and nothing else.
+            pub fn new(
+                source: impl Into<$crate::Text<'a>>,
+                event_id: i64,
+                event_type: impl Into<$crate::Text<'a>>,
+                occurred_at: $crate::Moment,
+            ) -> Self {
+                Self {
+                    source: source.into(),
+                    event_id: $crate::Id(event_id),
+                    r#type: event_type.into(),
+                    occurred_at,
+                    schema_version: 1,
+                    ..Self::default()
+                }
+            }
+
+            pub(crate) fn check_amounts(&self) -> Result<(), $crate::Fault> {
+                $($crate::record::check_amount!($kind, $name, self.$name);)+
+                Ok(())
+            }
+        }
+
+        /// Builds the record's own columns.
+        #[derive(Debug)]
+        pub(crate) struct $builder {
+            $($name: $crate::record::builder_type!($kind),)+
+        }
+
+        impl Default for $builder {
+            fn default() -> Self {
+                Self { $($name: <$crate::record::builder_type!($kind)>::default(),)+ }
+            }
+        }
+
+        impl $builder {
+            pub(crate) fn append(&mut self, r: &$record<'_>) {
+                $($crate::record::append_field!($kind, self.$name, r.$name);)+
+            }
+
+            pub(crate) fn finish(&mut self, out: &mut Vec<arrow::array::ArrayRef>) {
+                $(out.push($crate::rows::in_lake_type(std::sync::Arc::new(self.$name.finish()), $crate::Kind::$kind));)+
+            }
+        }
+    };
+}
+
+pub(crate) use {append_field, builder_type, check_amount, field_type, record};
+
+/// Returns [`Fault::Missing`] unless every named field is there.
+macro_rules! need {
+    ($record:expr; $($field:ident),+) => {{
+        $(if $record.$field.is_none() {
+            return Err($crate::Fault::Missing { event_type: $record.r#type.to_string(), field: stringify!($field) });
+        })+
+        Ok(())
+    }};
+}
+
+pub(crate) use need;
+

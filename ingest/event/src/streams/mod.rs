@@ -1,0 +1,41 @@
+//! The fields of each stream, one file per stream.
+//!
+//! A field is declared once, in the order of the lake's columns. Adding an optional one at the end is compatible; a new
+//! meaning is a new `schema_version`.
+
+mod bookings;
+mod catalog;
+mod decisions;
+mod members;
+mod orders;
+mod redemptions;
+mod refusals;
+
+pub use bookings::Booking;
+pub use catalog::CatalogEntry;
+pub use decisions::Decision;
+pub use members::Member;
+pub use orders::Order;
+pub use redemptions::Redemption;
+pub use refusals::Refusal;
+
+pub(crate) use bookings::BookingRows;
+pub(crate) use catalog::CatalogRows;
+pub(crate) use decisions::DecisionRows;
+pub(crate) use members::MemberRows;
+pub(crate) use orders::OrderRows;
+pub(crate) use redemptions::RedemptionRows;
+pub(crate) use refusals::RefusalRows;
+
+/// Messages without a version are of the first.
+pub(crate) fn first_version() -> i16 {
+    1
+}
+
+/// `field:value` of whichever id is there, for the key of the log.
+fn key_of(ids: [(&str, Option<crate::Id>); 2], otherwise: String) -> String {
+    ids.iter().find_map(|(name, id)| id.map(|id| format!("{name}:{id}"))).unwrap_or(otherwise)
+}
+
+#[cfg(test)]
+mod tests;
