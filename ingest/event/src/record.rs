@@ -66,6 +66,7 @@ pub struct Column {
 }
 
 /// Any event.
+#[allow(clippy::large_enum_variant, reason = "one event lives at a time, between decoding and its row")]
 #[derive(Clone, Debug, PartialEq)]
 pub enum Event<'a> {
     /// Of the stream `orders`.
@@ -235,14 +236,30 @@ macro_rules! builder_type {
 }
 
 macro_rules! append_field {
-    (Id, $b:expr, $v:expr) => { $b.append_option($v.map(|id| id.0)) };
-    (Text, $b:expr, $v:expr) => { $b.append_option($v.as_ref().map(|t| t.as_str())) };
-    (Int, $b:expr, $v:expr) => { $b.append_option($v) };
-    (Fen, $b:expr, $v:expr) => { $b.append_option($v) };
-    (Flag, $b:expr, $v:expr) => { $b.append_option($v) };
-    (Instant, $b:expr, $v:expr) => { $b.append_option($v.map(|t| t.0)) };
-    (Day, $b:expr, $v:expr) => { $b.append_option($v.map(|d| d.0)) };
-    (Degrees, $b:expr, $v:expr) => { $b.append_option($v) };
+    (Id, $b:expr, $v:expr) => {
+        $b.append_option($v.map(|id| id.0))
+    };
+    (Text, $b:expr, $v:expr) => {
+        $b.append_option($v.as_ref().map(|t| t.as_str()))
+    };
+    (Int, $b:expr, $v:expr) => {
+        $b.append_option($v)
+    };
+    (Fen, $b:expr, $v:expr) => {
+        $b.append_option($v)
+    };
+    (Flag, $b:expr, $v:expr) => {
+        $b.append_option($v)
+    };
+    (Instant, $b:expr, $v:expr) => {
+        $b.append_option($v.map(|t| t.0))
+    };
+    (Day, $b:expr, $v:expr) => {
+        $b.append_option($v.map(|d| d.0))
+    };
+    (Degrees, $b:expr, $v:expr) => {
+        $b.append_option($v)
+    };
     (Texts, $b:expr, $v:expr) => {
         match &$v {
             Some(list) => {
@@ -368,4 +385,3 @@ macro_rules! need {
 }
 
 pub(crate) use need;
-

@@ -139,9 +139,10 @@ impl fmt::Display for Stream {
 impl FromStr for Stream {
     type Err = String;
     fn from_str(s: &str) -> Result<Self, Self::Err> {
-        Stream::ALL.into_iter().find(|stream| stream.name() == s).ok_or_else(|| {
-            format!("there is no stream `{s}`; there are {}", Stream::ALL.map(Stream::name).join(", "))
-        })
+        Stream::ALL
+            .into_iter()
+            .find(|stream| stream.name() == s)
+            .ok_or_else(|| format!("there is no stream `{s}`; there are {}", Stream::ALL.map(Stream::name).join(", ")))
     }
 }
 

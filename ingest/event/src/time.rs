@@ -74,7 +74,8 @@ impl Moment {
         let digits = |from: usize, n: usize| -> Option<i64> {
             b.get(from..from + n)?.iter().try_fold(0i64, |v, c| c.is_ascii_digit().then(|| v * 10 + i64::from(c - b'0')))
         };
-        if b.len() < 20 || b[4] != b'-' || b[7] != b'-' || !matches!(b[10], b'T' | b't' | b' ') || b[13] != b':' || b[16] != b':' {
+        if b.len() < 20 || b[4] != b'-' || b[7] != b'-' || !matches!(b[10], b'T' | b't' | b' ') || b[13] != b':' || b[16] != b':'
+        {
             return None;
         }
         let day = Day::from_ymd(digits(0, 4)? as i32, digits(5, 2)? as u32, digits(8, 2)? as u32)?;
@@ -118,11 +119,7 @@ impl Moment {
     pub fn business_time(self, day_start_hour: i8) -> BusinessTime {
         let local = self.at.0.div_euclid(MICROS) + i64::from(self.offset_min) * 60;
         let day = (local - i64::from(day_start_hour) * 3600).div_euclid(DAY_SECONDS) as i32;
-        BusinessTime {
-            day: Day(day),
-            local_hour: (local.rem_euclid(DAY_SECONDS) / 3600) as i8,
-            weekday: Day(day).iso_weekday(),
-        }
+        BusinessTime { day: Day(day), local_hour: (local.rem_euclid(DAY_SECONDS) / 3600) as i8, weekday: Day(day).iso_weekday() }
     }
 
     /// Writes RFC 3339 with this offset into `out`; returns how many of its bytes are used. Microseconds are written only
@@ -295,11 +292,26 @@ mod tests {
 
     #[test]
     fn r20_business_time_comes_from_the_event_alone() {
-        check("2026-05-02T18:30:00+08:00", expect!["2026-05-02T18:30:00+08:00 = 2026-05-02T10:30:00Z · day 2026-05-02 hour 18 weekday 6"]);
-        check("2026-05-03T03:59:59+08:00", expect!["2026-05-03T03:59:59+08:00 = 2026-05-02T19:59:59Z · day 2026-05-02 hour 3 weekday 6"]);
-        check("2026-05-03T04:00:00+08:00", expect!["2026-05-03T04:00:00+08:00 = 2026-05-02T20:00:00Z · day 2026-05-03 hour 4 weekday 7"]);
-        check("2024-02-29T12:00:00.5Z", expect!["2024-02-29T12:00:00.500000Z = 2024-02-29T12:00:00.500Z · day 2024-02-29 hour 12 weekday 4"]);
-        check("2026-01-01T01:00:00-05:30", expect!["2026-01-01T01:00:00-05:30 = 2026-01-01T06:30:00Z · day 2025-12-31 hour 1 weekday 3"]);
+        check(
+            "2026-05-02T18:30:00+08:00",
+            expect!["2026-05-02T18:30:00+08:00 = 2026-05-02T10:30:00Z · day 2026-05-02 hour 18 weekday 6"],
+        );
+        check(
+            "2026-05-03T03:59:59+08:00",
+            expect!["2026-05-03T03:59:59+08:00 = 2026-05-02T19:59:59Z · day 2026-05-02 hour 3 weekday 6"],
+        );
+        check(
+            "2026-05-03T04:00:00+08:00",
+            expect!["2026-05-03T04:00:00+08:00 = 2026-05-02T20:00:00Z · day 2026-05-03 hour 4 weekday 7"],
+        );
+        check(
+            "2024-02-29T12:00:00.5Z",
+            expect!["2024-02-29T12:00:00.500000Z = 2024-02-29T12:00:00.500Z · day 2024-02-29 hour 12 weekday 4"],
+        );
+        check(
+            "2026-01-01T01:00:00-05:30",
+            expect!["2026-01-01T01:00:00-05:30 = 2026-01-01T06:30:00Z · day 2025-12-31 hour 1 weekday 3"],
+        );
         check("2026-02-29T12:00:00Z", expect!["not a time"]);
         check("2026-02-28T24:00:00Z", expect!["not a time"]);
         check("2026-02-28T12:00:00", expect!["not a time"]);

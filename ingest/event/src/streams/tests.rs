@@ -24,23 +24,33 @@ fn good_messages_read_back_and_unknown_fields_are_ignored() {
         Stream::Redemptions,
         r#"{"source":"till","event_id":"9007199254740993","type":"redeemed","occurred_at":"2026-05-06T15:04:05+08:00","entitlement_id":"7",
             "redeemed_store_id":"S1","product_id":"P\u0031","value_fen":9900,"unit_ordinal":3,"colour":"red"}"#,
-        expect![[r#"entitlement:7 · {"source":"till","event_id":"9007199254740993","type":"redeemed","occurred_at":"2026-05-06T15:04:05+08:00","schema_version":1,"entitlement_id":"7","unit_ordinal":3,"redeemed_store_id":"S1","product_id":"P1","value_fen":9900}"#]],
+        expect![[
+            r#"entitlement:7 · {"source":"till","event_id":"9007199254740993","type":"redeemed","occurred_at":"2026-05-06T15:04:05+08:00","schema_version":1,"entitlement_id":"7","unit_ordinal":3,"redeemed_store_id":"S1","product_id":"P1","value_fen":9900}"#
+        ]],
     );
     check(
         Stream::Catalog,
         r#"{"source":"head","event_id":3,"type":"upserted","occurred_at":"2026-01-01T00:00:00Z","kind":"applicable_stores","id":"P1",
             "effective_from":"2026-01-01T00:00:00Z","store_ids":["S1","S2"]}"#,
-        expect![[r#"applicable_stores/P1 · {"source":"head","event_id":"3","type":"upserted","occurred_at":"2026-01-01T00:00:00Z","schema_version":1,"kind":"applicable_stores","id":"P1","effective_from":"2026-01-01T00:00:00Z","store_ids":["S1","S2"]}"#]],
+        expect![[
+            r#"applicable_stores/P1 · {"source":"head","event_id":"3","type":"upserted","occurred_at":"2026-01-01T00:00:00Z","schema_version":1,"kind":"applicable_stores","id":"P1","effective_from":"2026-01-01T00:00:00Z","store_ids":["S1","S2"]}"#
+        ]],
     );
 }
 
 #[test]
 fn r20_bad_messages_say_what_is_wrong() {
     let redeemed = |extra: &str| {
-        format!(r#"{{"source":"till","event_id":"1","type":"redeemed","occurred_at":"2026-05-06T15:04:05+08:00","redeemed_store_id":"S1"{extra}}}"#)
+        format!(
+            r#"{{"source":"till","event_id":"1","type":"redeemed","occurred_at":"2026-05-06T15:04:05+08:00","redeemed_store_id":"S1"{extra}}}"#
+        )
     };
     check(Stream::Redemptions, &redeemed(""), expect!["`redeemed` needs `product_id`"]);
-    check(Stream::Redemptions, &redeemed(r#","product_id":"P","value_fen":99999999999999"#), expect!["`value_fen` is 99999999999999, outside ±10^13 fen"]);
+    check(
+        Stream::Redemptions,
+        &redeemed(r#","product_id":"P","value_fen":99999999999999"#),
+        expect!["`value_fen` is 99999999999999, outside ±10^13 fen"],
+    );
     check(
         Stream::Redemptions,
         &redeemed(r#","product_id":"P","value_fen":"9""#),
@@ -85,7 +95,9 @@ fn rows_follow_the_schema_of_every_stream() {
     rows.push(&event, Place { partition: 0, offset: 5, recorded_at: RECORDED_AT });
     assert_eq!(rows.len(), 1);
     let batch = rows.finish();
-    let text = arrow::util::pretty::pretty_format_batches(&[batch.project(&[1, 6, 7, 8, 11, 12, batch.num_columns() - 1]).unwrap()]).unwrap();
+    let text =
+        arrow::util::pretty::pretty_format_batches(&[batch.project(&[1, 6, 7, 8, 11, 12, batch.num_columns() - 1]).unwrap()])
+            .unwrap();
     expect![[r#"
         +----------+--------------+------------+---------+------------+----------+---------+
         | event_id | business_day | local_hour | weekday | log_offset | store_id | month   |
