@@ -1,1 +1,15 @@
-//! Stub.
+//! The event log: where events wait between the ledger and the lake, and what makes the tail equal to the lake.
+//!
+//! Owns positions and segments, the sources (the embedded outbox; Kafka later), decoding, dead letters and duplicates. It
+//! knows neither Delta nor SQL: `ingest` commits what comes out of here, `query` reads the same before it is committed.
+
+mod error;
+pub mod outbox;
+mod position;
+mod publish;
+mod segment;
+
+pub use error::{Error, Result};
+pub use position::Position;
+pub use publish::{Publisher, Taken};
+pub use segment::{Body, Messages, Segment};
