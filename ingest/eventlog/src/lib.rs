@@ -4,12 +4,20 @@
 //! knows neither Delta nor SQL: `ingest` commits what comes out of here, `query` reads the same before it is committed.
 
 mod error;
+mod intake;
 pub mod outbox;
+mod outbox_source;
 mod position;
 mod publish;
 mod segment;
+mod source;
+#[cfg(test)]
+mod source_conformance;
 
 pub use error::{Error, Result};
+pub use intake::{Counts, Intake, IntakeConfig, KnownEvents, NoneKnown};
+pub use outbox_source::OutboxSource;
 pub use position::Position;
 pub use publish::{Publisher, Taken};
 pub use segment::{Body, Messages, Segment};
+pub use source::{Source, app_id};

@@ -119,7 +119,7 @@ fn a_chunk_of_pruning_is_bounded_in_bytes() {
 fn recorded_at_never_moves_back() {
     let clock = ManualClock::new(Instant(100));
     let conn = log(&clock);
-    let mut at = |now: i64| {
+    let at = |now: i64| {
         clock.set(Instant(now));
         outbox::append(&conn, &clock, Stream::Orders, &lines(0, 1)).unwrap().recorded_at.0
     };
