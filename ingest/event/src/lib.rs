@@ -10,7 +10,7 @@
 mod clock;
 mod dead_letter;
 mod fault;
-mod hash;
+mod ids;
 mod record;
 mod rows;
 mod stream;
@@ -21,7 +21,7 @@ mod values;
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use dead_letter::{DEAD_LETTERS, DeadLetter, dead_letter_batch, dead_letter_schema};
 pub use fault::Fault;
-pub use hash::hash63;
+pub use ids::{first_id_at, hash63};
 pub use record::{Column, Event, Kind};
 pub use rows::{Place, Rows};
 pub use stream::{Stream, Table};

@@ -1,4 +1,17 @@
-//! Ids for producers that have none of their own.
+//! How producers make ids: ordered in time where they produce live, hashed from keys where they import.
+
+use crate::Instant;
+
+/// 2020-01-01T00:00:00Z in milliseconds.
+const EPOCH_MS: i64 = 1_577_836_800_000;
+
+/// 2^21 ids per millisecond, and 2^42 milliseconds, 139 years, in 63 bits.
+const SEQUENCE_BITS: u32 = 21;
+
+/// The lowest id that a live producer gives at `at`; the next ones within the millisecond count on from it.
+pub fn first_id_at(at: Instant) -> i64 {
+    (at.0.div_euclid(1000) - EPOCH_MS).clamp(-(1 << 41), 1 << 41) << SEQUENCE_BITS
+}
 
 /// A 63-bit, non-negative hash of `parts`, for importers and for whatever needs an id that a second run finds again.
 ///
@@ -18,7 +31,14 @@ pub fn hash63<P: AsRef<[u8]>>(parts: impl IntoIterator<Item = P>) -> i64 {
 
 #[cfg(test)]
 mod tests {
-    use super::hash63;
+    use super::*;
+
+    #[test]
+    fn ids_follow_time_within_63_bits() {
+        let at = |secs| first_id_at(Instant::from_secs(secs));
+        assert!(at(1_780_000_000) < at(1_780_000_001) && at(1_780_000_000) > 0);
+        assert!(at(1_500_000_000) < 0 && first_id_at(Instant(i64::MAX)) > 0 && first_id_at(Instant(i64::MIN)) < 0);
+    }
 
     #[test]
     fn parts_do_not_run_together() {
