@@ -1,1 +1,34 @@
-//! Stub.
+//! Lake and tail into answers.
+//!
+//! Owns what a query sees (a [`View`]: one Delta version per table plus the log's rows since), the relations and reports of
+//! `sql/`, the limits of a statement, and the formats answers are written in. It never reads the ledger's tables and knows
+//! nobody who asks: doors and grants are the api's.
+
+mod answer;
+mod engine;
+mod error;
+mod guard;
+mod lake;
+pub mod output;
+mod params;
+mod pool;
+mod provider;
+mod schemas;
+mod source;
+mod system;
+mod tail;
+mod udf;
+mod view;
+mod views;
+
+pub use answer::{Answer, Presentation, Rows};
+pub use engine::{Engine, EngineConfig};
+pub use error::{Error, ErrorKind, Result};
+pub use output::Format;
+pub use params::{Params, Type, Value};
+pub use source::{Parameter, Role, Source};
+pub use view::{Freshness, View};
+pub use views::Views;
+
+#[cfg(test)]
+mod tests;

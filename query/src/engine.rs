@@ -1,0 +1,289 @@
+//! Runs statements over a View: read-only, within limits, one cut of the data from the first table to the last row.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use chrono::Offset;
+use chrono::TimeZone;
+use chrono_tz::Tz;
+use datafusion::execution::context::ExecutionProps;
+use datafusion::execution::memory_pool::GreedyMemoryPool;
+use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
+use datafusion::execution::{SessionState, SessionStateBuilder};
+use datafusion::physical_plan::execute_stream;
+use datafusion::prelude::SessionConfig;
+use event::{Clock, Day, Instant};
+use futures::StreamExt;
+use tokio::runtime::Handle;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::time::Instant as Deadline;
+
+use crate::answer::{Answer, Presentation, Rows};
+use crate::params::Params;
+use crate::pool::StatementPool;
+use crate::schemas::{CATALOG, Scope, Sources};
+use crate::source::{self, Source};
+use crate::view::View;
+use crate::{Error, Result, guard, system, udf};
+
+/// Limits of the engine, each with its reason.
+#[derive(Clone, Debug)]
+pub struct EngineConfig {
+    /// Threads one statement uses. All cores: statements are few and people wait for them.
+    pub threads: usize,
+    /// Memory of all statements together. Accounting is voluntary and misses about half, so this should be at most 45 % of
+    /// what the process may use.
+    pub memory_bytes: usize,
+    /// Memory of one statement, so that one cannot starve the others; beyond it sorts and groups spill to disk.
+    pub statement_memory_bytes: usize,
+    /// Disk for spilling, all statements together. Ten times the memory sorts what fits on a small machine's disk.
+    pub spill_bytes: u64,
+    /// The longest a statement may take, planning and sending included: nobody waits longer at a screen.
+    pub deadline: Duration,
+    /// The most rows an answer may have: a spreadsheet takes 2^20, a bulk reader can ask by month.
+    pub rows_limit: u64,
+    /// The longest a statement's text may be: people write 10 KiB, tools 100.
+    pub statement_bytes_limit: usize,
+    /// Statements that run at once; more only share the same cores.
+    pub running: usize,
+    /// Statements that may wait for their turn; more would wait beyond the deadline.
+    pub waiting: usize,
+    /// Zone of the chain's `today`, where a report's default asks for it. Rules count in each store's own zone.
+    pub time_zone: Tz,
+    /// Where rows are computed: a runtime of its own keeps the till's free. `None`: the caller's.
+    pub runtime: Option<Handle>,
+}
+
+impl Default for EngineConfig {
+    fn default() -> Self {
+        EngineConfig {
+            threads: std::thread::available_parallelism().map_or(2, usize::from),
+            memory_bytes: 2 << 30,
+            statement_memory_bytes: 1 << 30,
+            spill_bytes: 20 << 30,
+            deadline: Duration::from_secs(60),
+            rows_limit: 5_000_000,
+            statement_bytes_limit: 256 << 10,
+            running: 4,
+            waiting: 64,
+            time_zone: Tz::Asia__Shanghai,
+            runtime: None,
+        }
+    }
+}
+
+/// Answers statements and reports.
+pub struct Engine {
+    config: EngineConfig,
+    clock: Arc<dyn Clock>,
+    base: SessionState,
+    sources: Arc<Sources>,
+    turns: Arc<Semaphore>,
+    waiting: AtomicUsize,
+}
+
+impl Engine {
+    /// An engine with the embedded relations and reports and, where `extra` has folders `views` and `reports`, those in
+    /// there; a file of the same name replaces the embedded one.
+    pub fn new(config: EngineConfig, clock: Arc<dyn Clock>, extra: Option<&Path>) -> Result<Self> {
+        let dir = |name: &str| extra.map(|e| e.join(name));
+        let sources = Sources {
+            views: source::load(source::VIEWS, dir("views").as_deref())?,
+            reports: source::load(source::REPORTS, dir("reports").as_deref())?,
+        };
+        let runtime = RuntimeEnvBuilder::new()
+            .with_memory_pool(Arc::new(GreedyMemoryPool::new(config.memory_bytes)))
+            .with_max_temp_directory_size(config.spill_bytes)
+            .build()
+            .map_err(Error::Engine)?;
+        let mut session = SessionConfig::new()
+            .with_target_partitions(config.threads)
+            .with_default_catalog_and_schema(CATALOG, "public")
+            .with_create_default_catalog_and_schema(false)
+            .with_information_schema(true);
+        session.options_mut().execution.time_zone = Some("UTC".to_owned());
+        let mut base =
+            SessionStateBuilder::new().with_config(session).with_runtime_env(Arc::new(runtime)).with_default_features().build();
+        register(&mut base)?;
+        let turns = Arc::new(Semaphore::new(config.running));
+        Ok(Engine { config, clock, base, sources: Arc::new(sources), turns, waiting: AtomicUsize::new(0) })
+    }
+
+    /// The limits.
+    pub fn config(&self) -> &EngineConfig {
+        &self.config
+    }
+
+    /// The reports there are, by name.
+    pub fn reports(&self) -> impl Iterator<Item = &Source> {
+        self.sources.reports.values()
+    }
+
+    /// The relations there are, by name.
+    pub fn relations(&self) -> impl Iterator<Item = &Source> {
+        self.sources.views.values()
+    }
+
+    /// A report by name.
+    pub fn report(&self, name: &str) -> Result<&Source> {
+        self.sources.reports.get(name).ok_or_else(|| Error::UnknownReport {
+            name: name.to_owned(),
+            known: self.sources.reports.keys().cloned().collect::<Vec<_>>().join(", "),
+        })
+    }
+
+    /// The chain's business day now, by which reports fill in their defaults.
+    pub fn today(&self) -> Day {
+        let now = self.clock.now();
+        let offset = self.config.time_zone.offset_from_utc_datetime(&now.to_utc().naive_utc()).fix().local_minus_utc();
+        now.with_offset((offset / 60) as i16).business_time(event::DEFAULT_DAY_START_HOUR).day
+    }
+
+    /// Runs one statement that reads.
+    pub async fn sql(&self, view: &Arc<View>, sql: &str, params: &Params) -> Result<Answer> {
+        if sql.len() > self.config.statement_bytes_limit {
+            return Err(Error::TooLong { bytes: sql.len(), limit: self.config.statement_bytes_limit });
+        }
+        let mut statement = guard::parse(sql)?;
+        params.bind(&mut statement)?;
+        let deadline = Deadline::now() + self.config.deadline;
+        let late = |_| Error::DeadlineExceeded { limit: self.config.deadline };
+        let turn = tokio::time::timeout_at(deadline, self.turn()).await.map_err(late)??;
+
+        let scope = self.scope(view);
+        let failed = |e| Error::from_engine(e, self.config.statement_memory_bytes);
+        let plan = async {
+            let plan = scope.state.statement_to_plan(statement).await.map_err(failed)?;
+            guard::verify(&plan)?;
+            scope.state.create_physical_plan(&plan).await.map_err(failed)
+        };
+        let plan = tokio::time::timeout_at(deadline, plan).await.map_err(late)??;
+        let schema = plan.schema();
+        let batches = execute_stream(plan, scope.state.task_ctx()).map_err(failed)?;
+        let rows = self.drive(batches, deadline, turn).await?;
+        Ok(Answer { schema, freshness: view.freshness(), presentation: Presentation::default(), rows })
+    }
+
+    /// Runs a report; `given` are its parameters as text.
+    pub async fn run(&self, view: &Arc<View>, report: &str, given: &BTreeMap<String, String>) -> Result<Answer> {
+        let source = self.report(report)?;
+        let params = source.bind(given, self.today())?;
+        Ok(self.sql(view, &source.sql, &params).await?.shown_as(source))
+    }
+
+    /// Waits for a turn to run.
+    async fn turn(&self) -> Result<OwnedSemaphorePermit> {
+        if let Ok(turn) = self.turns.clone().try_acquire_owned() {
+            return Ok(turn);
+        }
+        struct Waiting<'a>(&'a AtomicUsize);
+        impl Drop for Waiting<'_> {
+            fn drop(&mut self) {
+                self.0.fetch_sub(1, Ordering::SeqCst);
+            }
+        }
+        let before = self.waiting.fetch_add(1, Ordering::SeqCst);
+        let _waiting = Waiting(&self.waiting);
+        if before >= self.config.waiting {
+            return Err(Error::Busy { running: self.config.running, waiting: before });
+        }
+        Ok(self.turns.clone().acquire_owned().await.expect("the semaphore is never closed"))
+    }
+
+    /// A session of one statement: its names, its memory, its `now()`.
+    fn scope(&self, view: &Arc<View>) -> Arc<Scope> {
+        let now = self.clock.now();
+        let shared = self.base.runtime_env();
+        let memory = StatementPool::new(shared.memory_pool.clone(), self.config.statement_memory_bytes);
+        let runtime = RuntimeEnv { memory_pool: Arc::new(memory), ..RuntimeEnv::clone(shared) };
+        Scope::new(view.clone(), self.sources.clone(), system::Facts { now }, |names| {
+            SessionStateBuilder::new_from_existing(self.base.clone())
+                .with_catalog_list(names)
+                .with_runtime_env(Arc::new(runtime))
+                .with_execution_props(execution_props(now))
+                .build()
+        })
+    }
+
+    /// Computes the rows in a task of their own and hands them on until the deadline. Returns with the first batch.
+    async fn drive(
+        &self,
+        mut batches: datafusion::execution::SendableRecordBatchStream,
+        deadline: Deadline,
+        turn: OwnedSemaphorePermit,
+    ) -> Result<Rows> {
+        // Two batches ahead keep the computing thread busy while one is written.
+        let (sender, mut receiver) = mpsc::channel(2);
+        let (memory_limit, rows_limit, limit) = (self.config.statement_memory_bytes, self.config.rows_limit, self.config.deadline);
+        let task = async move {
+            let _turn = turn;
+            let mut sent = 0u64;
+            while let Some(batch) = batches.next().await {
+                let batch = batch.map_err(|e| Error::from_engine(e, memory_limit)).and_then(|batch| {
+                    sent += batch.num_rows() as u64;
+                    if sent > rows_limit { Err(Error::TooManyRows { limit: rows_limit }) } else { Ok(batch) }
+                });
+                let last = batch.is_err();
+                if sender.send(batch).await.is_err() || last {
+                    break;
+                }
+            }
+        };
+        let computing = Computing(match &self.config.runtime {
+            Some(runtime) => runtime.spawn(task),
+            None => tokio::spawn(task),
+        });
+        let late = move |_| Error::DeadlineExceeded { limit };
+        let first = tokio::time::timeout_at(deadline, receiver.recv()).await.map_err(late)?.transpose()?;
+        let state = (first, receiver, computing);
+        Ok(Box::pin(futures::stream::unfold(Some(state), move |state| async move {
+            let (mut first, mut receiver, mut computing) = state?;
+            if let Some(batch) = first.take() {
+                return Some((Ok(batch), Some((None, receiver, computing))));
+            }
+            match tokio::time::timeout_at(deadline, receiver.recv()).await {
+                Ok(Some(Ok(batch))) => Some((Ok(batch), Some((None, receiver, computing)))),
+                Ok(Some(Err(error))) => Some((Err(error), None)),
+                // The channel also closes if the task panicked: that is not the end of the rows.
+                Ok(None) => match (&mut computing.0).await {
+                    Ok(()) => None,
+                    Err(e) => Some((Err(Error::Engine(datafusion::common::DataFusionError::ExecutionJoin(Box::new(e)))), None)),
+                },
+                Err(elapsed) => Some((Err(late(elapsed)), None)),
+            }
+        })))
+    }
+}
+
+/// The task that computes an answer; stops with the answer.
+struct Computing(tokio::task::JoinHandle<()>);
+
+impl Drop for Computing {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+fn register(state: &mut SessionState) -> Result<()> {
+    use datafusion::execution::FunctionRegistry;
+    for function in udf::scalars() {
+        state.register_udf(function).map_err(Error::Engine)?;
+    }
+    for function in udf::aggregates() {
+        state.register_udaf(function).map_err(Error::Engine)?;
+    }
+    Ok(())
+}
+
+fn execution_props(now: Instant) -> ExecutionProps {
+    ExecutionProps::new().with_query_execution_start_time(now.to_utc())
+}
+
+impl std::fmt::Debug for Engine {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Engine").field("config", &self.config).finish_non_exhaustive()
+    }
+}

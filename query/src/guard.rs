@@ -1,0 +1,70 @@
+//! What a statement may be: one, and reading.
+
+use datafusion::common::DataFusionError;
+use datafusion::execution::context::SQLOptions;
+use datafusion::logical_expr::LogicalPlan;
+use datafusion::sql::parser::{DFParserBuilder, Statement};
+use datafusion::sql::sqlparser::ast::{Query, SetExpr, Statement as Sql};
+
+use crate::{Error, Result};
+
+/// Nested deeper, a statement is a mistake or an attack on the stack.
+const NESTING_LIMIT: usize = 50;
+
+/// Reads one statement that reads.
+pub(crate) fn parse(sql: &str) -> Result<Statement> {
+    let bad = |e: DataFusionError| Error::from_engine(e, 0);
+    let mut statements =
+        DFParserBuilder::new(sql).with_recursion_limit(NESTING_LIMIT).build().map_err(bad)?.parse_statements().map_err(bad)?;
+    let statement = match (statements.pop_front(), statements.len()) {
+        (Some(statement), 0) => statement,
+        (None, _) => return Err(Error::BadSql { message: "there is no statement".to_owned() }),
+        (Some(_), more) => return Err(Error::Forbidden { statement: format!("more than one statement ({})", more + 1) }),
+    };
+    if reads(&statement) { Ok(statement) } else { Err(forbidden(&statement.to_string())) }
+}
+
+/// The second barrier: the plan has no node that writes, defines or sets, wherever it hides.
+pub(crate) fn verify(plan: &LogicalPlan) -> Result<()> {
+    SQLOptions::new()
+        .with_allow_ddl(false)
+        .with_allow_dml(false)
+        .with_allow_statements(false)
+        .verify_plan(plan)
+        .map_err(|_| forbidden(&plan.display().to_string()))
+}
+
+fn reads(statement: &Statement) -> bool {
+    match statement {
+        Statement::Statement(sql) => match sql.as_ref() {
+            Sql::Query(query) => query_reads(query),
+            Sql::Explain { statement, .. } => matches!(statement.as_ref(), Sql::Query(query) if query_reads(query)),
+            Sql::ExplainTable { .. } | Sql::ShowTables { .. } | Sql::ShowColumns { .. } | Sql::ShowFunctions { .. } => true,
+            Sql::ShowVariable { .. } => true,
+            _ => false,
+        },
+        Statement::Explain(explain) => reads(&explain.statement),
+        Statement::CreateExternalTable(_) | Statement::CopyTo(_) | Statement::Reset(_) => false,
+    }
+}
+
+/// `SELECT … INTO` creates a table; CTEs can hold INSERT and the like.
+fn query_reads(query: &Query) -> bool {
+    let ctes = query.with.iter().flat_map(|with| &with.cte_tables).all(|cte| query_reads(&cte.query));
+    ctes && body_reads(&query.body)
+}
+
+fn body_reads(body: &SetExpr) -> bool {
+    match body {
+        SetExpr::Select(select) => select.into.is_none(),
+        SetExpr::Query(query) => query_reads(query),
+        SetExpr::SetOperation { left, right, .. } => body_reads(left) && body_reads(right),
+        SetExpr::Values(_) | SetExpr::Table(_) => true,
+        _ => false,
+    }
+}
+
+fn forbidden(statement: &str) -> Error {
+    let words: Vec<&str> = statement.split_whitespace().take(2).collect();
+    Error::Forbidden { statement: format!("`{}`", words.join(" ")) }
+}

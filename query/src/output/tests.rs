@@ -1,0 +1,88 @@
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, Date32Array, Float64Array, Int64Array, RecordBatch, StringViewArray, TimestampMicrosecondArray};
+use expect_test::expect;
+
+use super::*;
+use crate::answer::{Answer, Presentation};
+use crate::view::Freshness;
+
+fn answer(rows: usize) -> Answer {
+    let columns: Vec<(&str, ArrayRef)> = vec![
+        ("store", Arc::new(StringViewArray::from(vec![Some("旗舰店"), Some("=1+1, \"x\""), None]))),
+        ("member_id", Arc::new(Int64Array::from(vec![Some(9_007_199_254_740_993), None, Some(-7)]))),
+        ("value_fen", Arc::new(Int64Array::from(vec![Some(123_456), Some(-5), None]))),
+        ("mean_fen", Arc::new(Float64Array::from(vec![Some(99.5), Some(0.25), None]))),
+        ("share", Arc::new(Float64Array::from(vec![Some(0.25), Some(f64::NAN), None]))),
+        ("on", Arc::new(Date32Array::from(vec![Some(20_000), None, None]))),
+        ("at", Arc::new(TimestampMicrosecondArray::from(vec![Some(1_700_000_000_000_001), None, None]).with_timezone("UTC"))),
+    ];
+    let batch = RecordBatch::try_from_iter_with_nullable(columns.into_iter().map(|(n, c)| (n, c, true))).unwrap().slice(0, rows);
+    let freshness = Freshness {
+        as_of: Some(event::Instant(1_700_000_000_000_000)),
+        lake_versions: [("orders", 3)].into(),
+        log_position: [(0, 17)].into(),
+        tail_rows: 1,
+    };
+    let presentation = Presentation {
+        additive: vec!["value_fen".to_owned()],
+        headings: [("share".to_owned(), "estimate".to_owned())].into(),
+    };
+    Answer { schema: batch.schema(), freshness, presentation, rows: Box::pin(futures::stream::iter([Ok(batch)])) }
+}
+
+async fn encoded(rows: usize, format: Format) -> Vec<u8> {
+    let mut out = Vec::new();
+    write(answer(rows), format, &mut out).await.unwrap();
+    out
+}
+
+async fn text(rows: usize, format: Format) -> String {
+    String::from_utf8(encoded(rows, format).await).unwrap().replace('\r', "")
+}
+
+#[tokio::test]
+async fn r23_tables_show_yuan_and_totals() {
+    let table = text(3, Format::Table).await;
+    assert!(table.contains("1234.56") && table.contains("1234.51") && table.ends_with("3 rows\n"), "{table}");
+    assert!(table.contains("share (estimate)"), "{table}");
+    assert!(!text(1, Format::Table).await.contains("total"), "one row is its own total");
+}
+
+#[tokio::test]
+async fn r23_csv_is_yuan_and_runs_nothing() {
+    expect![[r#"
+        store,member_id,value_yuan,mean_yuan,share,on,at
+        旗舰店,"9007199254740993",1234.56,1.00,0.25,2024-10-04,2023-11-14T22:13:20.000001Z
+        "'=1+1, ""x""",,-0.05,0.00,NaN,,
+        ,"-7",,,,,
+    "#]]
+    .assert_eq(&text(3, Format::Csv).await);
+    assert!(text(0, Format::CsvWithBom).await.starts_with("\u{feff}store,"));
+}
+
+#[tokio::test]
+async fn r23_json_has_the_envelope_fen_and_ids_as_text() {
+    expect![[r#"
+        {"as_of":"2023-11-14T22:13:20Z","lake_versions":{"orders":3},"log_position":{"0":17},"tail_rows":1,"columns":[{"name":"store","type":"text"},{"name":"member_id","type":"id"},{"name":"value_fen","type":"fen"},{"name":"mean_fen","type":"number"},{"name":"share","type":"number"},{"name":"on","type":"day"},{"name":"at","type":"instant"}],"rows":[
+        {"store":"旗舰店","member_id":"9007199254740993","value_fen":123456,"mean_fen":99.5,"share":0.25,"on":"2024-10-04","at":"2023-11-14T22:13:20.000001Z"},
+        {"store":"=1+1, \"x\"","member_id":null,"value_fen":-5,"mean_fen":0.25,"share":null,"on":null,"at":null},
+        {"store":null,"member_id":"-7","value_fen":null,"mean_fen":null,"share":null,"on":null,"at":null}
+        ]}
+    "#]]
+    .assert_eq(&text(3, Format::Json).await);
+    let empty: serde_json::Value = serde_json::from_str(&text(0, Format::Json).await).unwrap();
+    assert_eq!(empty["rows"].as_array().map(Vec::len), Some(0));
+}
+
+#[tokio::test]
+async fn arrow_and_parquet_read_back() {
+    let stream = encoded(3, Format::Arrow).await;
+    let batches: Vec<_> =
+        arrow::ipc::reader::StreamReader::try_new(stream.as_slice(), None).unwrap().collect::<Result<_, _>>().unwrap();
+    assert_eq!(batches[0].num_rows(), 3);
+    assert_eq!(batches[0].schema().field(0).data_type(), &arrow::datatypes::DataType::Utf8);
+    let file = Bytes::from(encoded(3, Format::Parquet).await);
+    let mut reader = parquet::arrow::arrow_reader::ParquetRecordBatchReader::try_new(file, 1024).unwrap();
+    assert_eq!(reader.next().unwrap().unwrap(), batches[0]);
+}

@@ -1,0 +1,148 @@
+//! What names a statement can use: `public` has the relations, `log` the raw tables, `system` what is known about them.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::{Arc, Weak};
+
+use async_trait::async_trait;
+use datafusion::catalog::view::ViewTable;
+use datafusion::catalog::{CatalogProvider, CatalogProviderList, SchemaProvider, TableProvider};
+use datafusion::common::{DataFusionError, Result, plan_err};
+use datafusion::execution::SessionState;
+use event::Table;
+use parking_lot::Mutex;
+
+use crate::provider::LakeTable;
+use crate::source::Source;
+use crate::system;
+use crate::view::View;
+
+/// The catalog's name.
+pub(crate) const CATALOG: &str = "hexiao";
+
+/// What one statement sees: one View, and the relations planned over it, each once.
+pub(crate) struct Scope {
+    pub state: SessionState,
+    view: Arc<View>,
+    sources: Arc<Sources>,
+    system: system::Facts,
+    planned: Mutex<HashMap<String, Arc<dyn TableProvider>>>,
+    planning: Mutex<HashSet<String>>,
+}
+
+/// The relations and reports there are.
+#[derive(Debug)]
+pub(crate) struct Sources {
+    pub views: BTreeMap<String, Source>,
+    pub reports: BTreeMap<String, Source>,
+}
+
+impl Scope {
+    /// A scope over `view`; `build` makes the session around its names.
+    pub fn new(
+        view: Arc<View>,
+        sources: Arc<Sources>,
+        system: system::Facts,
+        build: impl FnOnce(Arc<dyn CatalogProviderList>) -> SessionState,
+    ) -> Arc<Self> {
+        Arc::new_cyclic(|scope: &Weak<Scope>| Scope {
+            state: build(Arc::new(Names(scope.clone()))),
+            view,
+            sources,
+            system,
+            planned: Mutex::default(),
+            planning: Mutex::default(),
+        })
+    }
+
+    async fn relation(&self, name: &str) -> Result<Option<Arc<dyn TableProvider>>> {
+        let Some(source) = self.sources.views.get(name) else { return Ok(None) };
+        if let Some(planned) = self.planned.lock().get(name) {
+            return Ok(Some(planned.clone()));
+        }
+        if !self.planning.lock().insert(name.to_owned()) {
+            return plan_err!("the relation `{name}` is defined by itself");
+        }
+        let plan = self.state.create_logical_plan(&source.sql).await;
+        self.planning.lock().remove(name);
+        let plan = plan.map_err(|e| DataFusionError::Internal(format!("relation `{name}`: {}", e.strip_backtrace())))?;
+        let planned: Arc<dyn TableProvider> = Arc::new(ViewTable::new(plan, Some(source.sql.clone())));
+        self.planned.lock().insert(name.to_owned(), planned.clone());
+        Ok(Some(planned))
+    }
+}
+
+impl std::fmt::Debug for Scope {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Scope").finish_non_exhaustive()
+    }
+}
+
+#[derive(Debug)]
+struct Names(Weak<Scope>);
+
+impl CatalogProviderList for Names {
+    fn register_catalog(&self, _: String, _: Arc<dyn CatalogProvider>) -> Option<Arc<dyn CatalogProvider>> {
+        None
+    }
+    fn catalog_names(&self) -> Vec<String> {
+        vec![CATALOG.to_owned()]
+    }
+    fn catalog(&self, name: &str) -> Option<Arc<dyn CatalogProvider>> {
+        (name == CATALOG).then(|| Arc::new(Names(self.0.clone())) as _)
+    }
+}
+
+impl CatalogProvider for Names {
+    fn schema_names(&self) -> Vec<String> {
+        ["public", "log", "system"].map(str::to_owned).to_vec()
+    }
+    fn schema(&self, name: &str) -> Option<Arc<dyn SchemaProvider>> {
+        let kind = match name {
+            "public" => Kind::Public,
+            "log" => Kind::Log,
+            "system" => Kind::System,
+            _ => return None,
+        };
+        Some(Arc::new(Schema { kind, scope: self.0.clone() }))
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Kind {
+    Public,
+    Log,
+    System,
+}
+
+#[derive(Debug)]
+struct Schema {
+    kind: Kind,
+    scope: Weak<Scope>,
+}
+
+#[async_trait]
+impl SchemaProvider for Schema {
+    fn table_names(&self) -> Vec<String> {
+        match self.kind {
+            Kind::Public => self.scope.upgrade().map(|s| s.sources.views.keys().cloned().collect()).unwrap_or_default(),
+            Kind::Log => Table::all().map(|t| t.name().to_owned()).collect(),
+            Kind::System => system::TABLES.map(str::to_owned).to_vec(),
+        }
+    }
+
+    async fn table(&self, name: &str) -> Result<Option<Arc<dyn TableProvider>>> {
+        let Some(scope) = self.scope.upgrade() else { return Ok(None) };
+        match self.kind {
+            Kind::Public => scope.relation(name).await,
+            Kind::Log => {
+                let table = Table::all().find(|t| t.name() == name);
+                Ok(table.map(|t| Arc::new(LakeTable::new(t, scope.view.table(t).clone())) as _))
+            }
+            Kind::System => system::table(name, &scope.view, &scope.sources, &scope.system),
+        }
+    }
+
+    fn table_exist(&self, name: &str) -> bool {
+        self.table_names().iter().any(|n| n == name)
+    }
+}

@@ -1,0 +1,256 @@
+//! A `.sql` file: the header that says what it is, and its SELECT.
+//!
+//! ```sql
+//! -- weekday_load
+//! -- Title: Average load by weekday and hour
+//! -- Grain: store × ISO weekday × local hour.
+//! -- Roles: head_office, store by $store
+//! -- Param from: day = today-90. First business day, inclusive.
+//! -- Param per: total|day|week|month = total. How long a row's period is.
+//! -- Additive: redemptions, value_fen
+//! -- Heading gained: upper estimate, associational
+//! -- Any other line is documentation.
+//! ```
+//! A parameter without a default is required. A line that starts with three blanks continues the one before.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use event::Day;
+use serde::Serialize;
+
+use crate::params::{Params, Type, Value};
+use crate::{Error, Result};
+
+include!(concat!(env!("OUT_DIR"), "/sources.rs"));
+
+/// A relation or a report, as its file says.
+#[derive(Clone, Debug, Serialize)]
+pub struct Source {
+    /// Its name, the file's stem.
+    pub name: String,
+    /// One line for people.
+    pub title: String,
+    /// What one row is.
+    pub grain: String,
+    /// Documentation, paragraphs joined by line feeds.
+    pub doc: String,
+    /// Who may run it.
+    pub roles: Vec<Role>,
+    /// Its parameters, in order.
+    pub parameters: Vec<Parameter>,
+    /// Columns that add up, for totals.
+    pub additive: Vec<String>,
+    /// Headings for people, by column, where the column's name is not enough.
+    pub headings: BTreeMap<String, String>,
+    /// The SELECT, with its header.
+    #[serde(skip)]
+    pub sql: String,
+}
+
+/// A role that may run a report.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Role {
+    /// The role: `head_office`, `store` or `clerk`.
+    pub role: String,
+    /// The parameter that must be the caller's own store.
+    pub own_store_parameter: Option<String>,
+}
+
+/// A parameter of a report.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Parameter {
+    /// Its name, without `$`.
+    pub name: String,
+    /// Its type.
+    pub r#type: Type,
+    /// The values it may have, if only some.
+    pub choices: Vec<String>,
+    /// Its default as written (`none`, `today-27`, a value); a parameter without one is required.
+    pub default: Option<String>,
+    /// What it means.
+    pub doc: String,
+}
+
+impl Source {
+    /// Reads a file's text.
+    pub fn parse(stem: &str, sql: &str) -> Result<Self> {
+        let bad = |problem: String| Error::BadSource { file: format!("{stem}.sql"), problem };
+        let mut lines: Vec<String> = Vec::new();
+        for line in sql.lines().map_while(|l| l.strip_prefix("--")) {
+            match (line.starts_with("   "), lines.last_mut()) {
+                (true, Some(last)) => *last = format!("{last} {}", line.trim()),
+                _ => lines.push(line.trim().to_owned()),
+            }
+        }
+        let mut source = Source {
+            name: stem.to_owned(),
+            title: String::new(),
+            grain: String::new(),
+            doc: String::new(),
+            roles: vec![Role { role: "head_office".to_owned(), own_store_parameter: None }],
+            parameters: Vec::new(),
+            additive: Vec::new(),
+            headings: BTreeMap::new(),
+            sql: sql.to_owned(),
+        };
+        match lines.first() {
+            Some(first) if first == stem => {}
+            _ => return Err(bad(format!("its first line must be `-- {stem}`"))),
+        }
+        let mut doc: Vec<&str> = Vec::new();
+        for line in &lines[1..] {
+            match line.split_once(": ") {
+                Some(("Title", text)) => source.title = text.to_owned(),
+                Some(("Grain", text)) => source.grain = text.trim_end_matches('.').to_owned(),
+                Some(("Roles", text)) => source.roles = text.split(',').map(|r| role(r.trim())).collect(),
+                Some(("Additive", text)) => source.additive = text.split(',').map(|c| c.trim().to_owned()).collect(),
+                Some((key, text)) if key.starts_with("Heading ") => {
+                    source.headings.insert(key["Heading ".len()..].to_owned(), text.to_owned());
+                }
+                Some((key, text)) if key.starts_with("Param ") => {
+                    let parameter = parameter(&key["Param ".len()..], text).ok_or_else(|| {
+                        bad(format!("`{line}`: expected `Param NAME: TYPE [= DEFAULT]. What it means.`"))
+                    })?;
+                    source.parameters.push(parameter);
+                }
+                _ => doc.push(line),
+            }
+        }
+        if source.grain.is_empty() {
+            return Err(bad("its header has no `-- Grain:`".to_owned()));
+        }
+        if source.title.is_empty() {
+            source.title = source.name.replace('_', " ");
+        }
+        source.doc = doc.join("\n");
+        Ok(source)
+    }
+
+    /// Typed values for the parameters: those given, then the defaults.
+    pub fn bind(&self, given: &BTreeMap<String, String>, today: Day) -> Result<Params> {
+        if let Some(unknown) = given.keys().find(|name| self.parameters.iter().all(|p| p.name != **name)) {
+            let known: Vec<&str> = self.parameters.iter().map(|p| p.name.as_str()).collect();
+            return Err(Error::parameter(unknown, format!("is none of `{}`; it has {}", self.name, known.join(", "))));
+        }
+        let mut params = Params::new();
+        params.set("today", Value::Day(today));
+        for parameter in &self.parameters {
+            params.set(&parameter.name, parameter.value(given.get(&parameter.name), today)?);
+        }
+        Ok(params)
+    }
+}
+
+impl Parameter {
+    fn value(&self, given: Option<&String>, today: Day) -> Result<Value> {
+        let text = match (given, &self.default) {
+            (Some(given), _) => given.as_str(),
+            (None, Some(default)) if default == "none" => return Ok(Value::Null(self.r#type)),
+            (None, Some(default)) => default.as_str(),
+            (None, None) => return Err(Error::parameter(&self.name, format!("is required: {}", self.doc))),
+        };
+        if !self.choices.is_empty() && !self.choices.iter().any(|c| c == text) {
+            return Err(Error::parameter(&self.name, format!("is `{text}`; it may be {}", self.choices.join(", "))));
+        }
+        match (self.r#type, text.strip_prefix("today")) {
+            (Type::Day, Some("")) => Ok(Value::Day(today)),
+            (Type::Day, Some(ago)) if ago.starts_with('-') && ago.len() < 7 => {
+                let days = ago.parse::<i32>().map_err(|_| Error::parameter(&self.name, format!("is `{text}`")))?;
+                Ok(Value::Day(Day(today.0 + days)))
+            }
+            _ => self.r#type.parse(&self.name, text),
+        }
+    }
+}
+
+fn role(text: &str) -> Role {
+    match text.split_once(" by $") {
+        Some((role, parameter)) => Role { role: role.to_owned(), own_store_parameter: Some(parameter.to_owned()) },
+        None => Role { role: text.to_owned(), own_store_parameter: None },
+    }
+}
+
+fn parameter(name: &str, text: &str) -> Option<Parameter> {
+    let (declaration, doc) = text.split_once(". ").or_else(|| text.strip_suffix('.').map(|t| (t, "")))?;
+    let (kind, default) = match declaration.split_once(" = ") {
+        Some((kind, default)) => (kind, Some(default.trim().to_owned())),
+        None => (declaration, None),
+    };
+    let kind = kind.trim();
+    let (r#type, choices) = match kind {
+        "text" => (Type::Text, Vec::new()),
+        "int" => (Type::Int, Vec::new()),
+        "number" => (Type::Number, Vec::new()),
+        "flag" => (Type::Flag, Vec::new()),
+        "day" => (Type::Day, Vec::new()),
+        "instant" => (Type::Instant, Vec::new()),
+        choices if choices.contains('|') => (Type::Text, choices.split('|').map(str::to_owned).collect()),
+        _ => return None,
+    };
+    let named = !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+    named.then(|| Parameter { name: name.to_owned(), r#type, choices, default, doc: doc.trim().to_owned() })
+}
+
+/// The embedded files, then those of `dir`; one of the same name replaces the embedded one.
+pub(crate) fn load(embedded: &[(&str, &str)], dir: Option<&Path>) -> Result<BTreeMap<String, Source>> {
+    let mut all = BTreeMap::new();
+    for (stem, sql) in embedded {
+        all.insert((*stem).to_owned(), Source::parse(stem, sql)?);
+    }
+    let Some(dir) = dir.filter(|d| d.is_dir()) else { return Ok(all) };
+    let failed = |e: std::io::Error| Error::folder(dir.display().to_string(), e);
+    for entry in std::fs::read_dir(dir).map_err(failed)? {
+        let path = entry.map_err(failed)?.path();
+        if path.extension().is_some_and(|e| e == "sql") {
+            let stem = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+            let sql = std::fs::read_to_string(&path).map_err(|e| Error::folder(path.display().to_string(), e))?;
+            all.insert(stem.clone(), Source::parse(&stem, &sql)?);
+        }
+    }
+    Ok(all)
+}
+
+#[cfg(test)]
+mod tests {
+    use expect_test::{Expect, expect};
+
+    use super::*;
+
+    const HEADER: &str = "-- r\n-- Title: A report\n-- Grain: store.\n-- Roles: head_office, store by $store\n\
+        -- Param from: day. First day.\n-- Param to: day = today-1. Last\n--   day, inclusive.\n\
+        -- Param per: day|week = week. Period.\n-- Param store: text = none. Only this store.\n-- Additive: a, b\nSELECT 1";
+
+    fn check(given: &[(&str, &str)], expect: Expect) {
+        let source = Source::parse("r", HEADER).unwrap();
+        let given = given.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+        let text = match source.bind(&given, Day::parse("2026-03-01").unwrap()) {
+            Ok(params) => format!("{params:?}"),
+            Err(error) => error.to_string(),
+        };
+        expect.assert_eq(&text);
+    }
+
+    #[test]
+    fn parameters_are_typed_and_checked() {
+        check(&[("from", "2026-02-01")], expect![[r#"Params({"from": Day(Day(20485)), "per": Text("week"), "store": Null(Text), "to": Day(Day(20512)), "today": Day(Day(20513))})"#]]);
+        check(&[], expect!["parameter `from` is required: First day."]);
+        check(&[("from", "1 Feb")], expect!["parameter `from` is `1 Feb`; expected a day as YYYY-MM-DD"]);
+        check(&[("from", "2026-02-01"), ("per", "year")], expect!["parameter `per` is `year`; it may be day, week"]);
+        check(&[("form", "2026-02-01")], expect!["parameter `form` is none of `r`; it has from, to, per, store"]);
+    }
+
+    #[test]
+    fn headers_say_what_a_file_is() {
+        let source = Source::parse("r", HEADER).unwrap();
+        expect![[r#"A report · store · [Role { role: "head_office", own_store_parameter: None }, Role { role: "store", own_store_parameter: Some("store") }] · ["a", "b"] · Last day, inclusive."#]]
+            .assert_eq(&format!("{} · {} · {:?} · {:?} · {}", source.title, source.grain, source.roles, source.additive, source.parameters[1].doc));
+        expect!["`x.sql`: its first line must be `-- x`"].assert_eq(&Source::parse("x", HEADER).unwrap_err().to_string());
+    }
+
+    #[test]
+    fn every_embedded_file_is_whole() {
+        load(VIEWS, None).unwrap();
+        load(REPORTS, None).unwrap();
+    }
+}

@@ -1,0 +1,63 @@
+//! Views made of events, written as short lines of JSON.
+
+use std::sync::Arc;
+
+use event::{Event, Instant, Moment, Place, Rows, Stream, Table};
+use eventlog::Position;
+use serde_json::{Value, json};
+
+use crate::{Engine, EngineConfig, View};
+
+/// Events collected into a View that is all tail.
+#[derive(Default)]
+pub struct Events {
+    rows: Vec<Rows>,
+    next: i64,
+    last: Instant,
+}
+
+impl Events {
+    /// Adds a line: the event with its `stream`. Missing are filled in: `source` t, `event_id` the line's number,
+    /// `occurred_at` that of `effective_from`, `recorded_at` that of `occurred_at`.
+    pub fn add(&mut self, line: &str) -> Result<(), String> {
+        if self.rows.is_empty() {
+            self.rows = Stream::ALL.map(Rows::new).into();
+        }
+        let mut event: Value = serde_json::from_str(line).map_err(|e| format!("{line}: {e}"))?;
+        let stream: Stream = event["stream"].as_str().unwrap_or_default().parse()?;
+        let fill = |event: &mut Value, name: &str, value: Value| {
+            if event.get(name).is_none() {
+                event[name] = value;
+            }
+        };
+        fill(&mut event, "source", json!("t"));
+        fill(&mut event, "event_id", json!((self.next + 1).to_string()));
+        if stream == Stream::Catalog {
+            fill(&mut event, "type", json!("upserted"));
+            fill(&mut event, "effective_from", json!("2020-01-01T00:00:00+08:00"));
+            let from = event["effective_from"].clone();
+            fill(&mut event, "occurred_at", from);
+        }
+        let occurred_at = event["occurred_at"].clone();
+        fill(&mut event, "recorded_at", occurred_at);
+        let recorded_at = event["recorded_at"].as_str().and_then(Moment::parse).ok_or("no recorded_at")?.at;
+        let message = event.to_string();
+        let decoded = Event::decode(stream, message.as_bytes(), recorded_at).map_err(|e| format!("{line}: {e}"))?;
+        self.rows[stream as usize].push(&decoded, Place { partition: 0, offset: self.next, recorded_at });
+        self.next += 1;
+        self.last = self.last.max(recorded_at);
+        Ok(())
+    }
+
+    /// The View of the events so far; none are left.
+    pub fn view(mut self) -> Arc<View> {
+        let batches: Vec<_> = self.rows.iter_mut().map(|rows| (Table::Events(rows.stream()), rows.finish())).collect();
+        Arc::new(View::of(&batches, Position::single(self.next), Some(self.last)).unwrap())
+    }
+}
+
+/// An engine whose clock stands at `now`, with `sql/` as it is on disk.
+pub fn engine(now: Instant, config: EngineConfig) -> Engine {
+    let sql = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../sql");
+    Engine::new(config, Arc::new(event::ManualClock::new(now)), Some(&sql)).unwrap()
+}

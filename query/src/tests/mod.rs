@@ -1,0 +1,5 @@
+//! The `.slt` files beside the relations and reports, and what needs more than SQL.
+
+mod fixture;
+mod limits;
+mod slt;

@@ -1,0 +1,140 @@
+//! Runs the `.slt` files of `sql/`. Beside SQL they may say
+//!
+//! - `EVENTS` and lines of JSON (see `fixture`): the rows from here on, in place of those before;
+//! - `NOW 2026-03-02T12:00:00+08:00`: what the clock shows;
+//! - `REPORT name from=2026-03-01 … COLUMNS a b`: a report, some of its columns.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
+use arrow::datatypes::{DataType, Float64Type};
+use arrow::util::display::array_value_to_string;
+use async_trait::async_trait;
+use event::{Instant, Moment};
+use sqllogictest::{AsyncDB, DBOutput, DefaultColumnType, Runner};
+
+use super::fixture::{Events, engine};
+use crate::{EngineConfig, Params, View};
+
+struct Database {
+    view: Arc<View>,
+    now: Instant,
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct Failed(String);
+
+impl Database {
+    async fn answer(&mut self, text: &str) -> Result<Option<Vec<RecordBatch>>, String> {
+        let said = |e: crate::Error| match &e {
+            crate::Error::Engine(inner) => format!("{e}: {}", inner.strip_backtrace()),
+            _ => e.to_string(),
+        };
+        if let Some(at) = text.strip_prefix("NOW ") {
+            self.now = Moment::parse(at.trim()).ok_or("not a time")?.at;
+            return Ok(None);
+        }
+        if let Some(lines) = text.strip_prefix("EVENTS") {
+            let mut events = Events::default();
+            lines.lines().map(str::trim).filter(|l| l.starts_with('{')).try_for_each(|l| events.add(l))?;
+            self.view = events.view();
+            return Ok(None);
+        }
+        let engine = engine(self.now, EngineConfig { threads: 2, ..EngineConfig::default() });
+        let Some(report) = text.strip_prefix("REPORT ") else {
+            let answer = engine.sql(&self.view, text, &Params::new()).await.map_err(said)?;
+            return answer.collect().await.map(Some).map_err(said);
+        };
+        let (call, columns) = report.split_once(" COLUMNS ").unwrap_or((report, ""));
+        let mut words = call.split_whitespace();
+        let name = words.next().ok_or("no report")?;
+        let given: BTreeMap<String, String> =
+            words.filter_map(|w| w.split_once('=')).map(|(k, v)| (k.to_owned(), v.to_owned())).collect();
+        let answer = engine.run(&self.view, name, &given).await.map_err(said)?;
+        let batches = answer.collect().await.map_err(said)?;
+        let columns: Vec<&str> = columns.split_whitespace().collect();
+        if columns.is_empty() {
+            return Ok(Some(batches));
+        }
+        let project = |batch: &RecordBatch| {
+            let indices = columns.iter().map(|c| batch.schema().index_of(c)).collect::<Result<Vec<_>, _>>()?;
+            batch.project(&indices)
+        };
+        batches.iter().map(project).collect::<Result<_, _>>().map(Some).map_err(|e| e.to_string())
+    }
+}
+
+#[async_trait]
+impl AsyncDB for Database {
+    type Error = Failed;
+    type ColumnType = DefaultColumnType;
+
+    async fn run(&mut self, text: &str) -> Result<DBOutput<DefaultColumnType>, Failed> {
+        let Some(batches) = self.answer(text).await.map_err(Failed)? else { return Ok(DBOutput::StatementComplete(0)) };
+        let types = batches.first().map(|b| vec![DefaultColumnType::Any; b.num_columns()]).unwrap_or_default();
+        let rows = batches.iter().flat_map(|b| (0..b.num_rows()).map(|row| b.columns().iter().map(|c| cell(c, row)).collect()));
+        Ok(DBOutput::Rows { types, rows: rows.collect() })
+    }
+
+    async fn shutdown(&mut self) {}
+}
+
+fn cell(column: &ArrayRef, row: usize) -> String {
+    match column.data_type() {
+        _ if column.is_null(row) => "NULL".to_owned(),
+        DataType::Float64 => format!("{:.4}", column.as_primitive::<Float64Type>().value(row)),
+        _ => match array_value_to_string(column, row).unwrap() {
+            text if text.is_empty() => "(empty)".to_owned(),
+            text => text,
+        },
+    }
+}
+
+fn files() -> Vec<PathBuf> {
+    let sql = Path::new(env!("CARGO_MANIFEST_DIR")).join("../sql");
+    let in_folder = |folder: &str| std::fs::read_dir(sql.join(folder)).unwrap().map(|e| e.unwrap().path());
+    let mut files: Vec<_> = in_folder("views").chain(in_folder("reports")).filter(|f| f.extension().is_some_and(|e| e == "slt")).collect();
+    files.sort();
+    files
+}
+
+/// `SLT=weekday` runs the files with that in their name; `SLT_COMPLETE=1` writes down what comes out.
+#[tokio::test]
+async fn relations_and_reports_say_what_was_counted_on_paper() {
+    let only = std::env::var("SLT").unwrap_or_default();
+    let mut failures = Vec::new();
+    for file in files().into_iter().filter(|f| f.to_string_lossy().contains(&only)) {
+        let connect = || async { Ok(Database { view: Arc::new(View::empty()), now: Instant(1_780_000_000_000_000) }) };
+        if std::env::var("SLT_COMPLETE").is_ok() {
+            let mut runner = Runner::new(connect);
+            let normalize = sqllogictest::default_normalizer;
+            runner
+                .update_test_file(&file, "  ", sqllogictest::default_validator, normalize, sqllogictest::default_column_validator)
+                .await
+                .unwrap();
+        } else if let Err(error) = Runner::new(connect).run_file_async(&file).await {
+            failures.push(error.display(false).to_string());
+        }
+    }
+    assert!(failures.is_empty(), "{}", failures.join("\n\n"));
+}
+
+#[tokio::test]
+async fn every_relation_and_report_runs_over_nothing() {
+    let engine = engine(Instant(1_780_000_000_000_000), EngineConfig::default());
+    let view = Arc::new(View::empty());
+    let mut failures = Vec::new();
+    for relation in engine.relations() {
+        let answer = engine.sql(&view, &format!("SELECT * FROM {}", relation.name), &Params::new()).await;
+        failures.extend(answer.err().map(|e| format!("{}: {e:?}", relation.name)));
+    }
+    let some = |p: &crate::Parameter| (p.name.clone(), if p.r#type == crate::Type::Day { "2026-01-01" } else { "1" }.to_owned());
+    for report in engine.reports() {
+        let given = report.parameters.iter().filter(|p| p.default.is_none()).map(some).collect();
+        failures.extend(engine.run(&view, &report.name, &given).await.err().map(|e| format!("{}: {e:?}", report.name)));
+    }
+    assert!(failures.is_empty(), "{}", failures.join("\n"));
+}

@@ -1,0 +1,122 @@
+//! What one query sees: a version of every table, the tail after it, and how fresh that is.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, LazyLock};
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use arrow::error::ArrowError;
+use event::{Instant, Table};
+use eventlog::Position;
+use serde::Serialize;
+
+use crate::lake::Committed;
+use crate::tail::Tail;
+
+/// A consistent cut through all tables: the rows of one Delta version each and the rows read since. No row is in it twice,
+/// none below [`View::position`] is missing. A statement sees one View from its first table to its last row.
+#[derive(Clone, Debug)]
+pub struct View {
+    pub(crate) tables: BTreeMap<Table, TableView>,
+    pub(crate) position: Position,
+    pub(crate) as_of: Option<Instant>,
+}
+
+/// One table of a [`View`].
+#[derive(Clone, Debug)]
+pub(crate) struct TableView {
+    pub lake: Arc<Committed>,
+    pub tail: Tail,
+}
+
+/// How fresh an answer is; it goes to headers and envelopes, never into rows (R23).
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Freshness {
+    /// When the last entry included was recorded, RFC 3339; `None` if there is no entry.
+    pub as_of: Option<Instant>,
+    /// Delta version per table; tables that do not exist yet are left out.
+    pub lake_versions: BTreeMap<&'static str, u64>,
+    /// Next offset per partition of the log: everything below it is included.
+    pub log_position: BTreeMap<i32, i64>,
+    /// Rows that come from the tail.
+    pub tail_rows: u64,
+}
+
+impl View {
+    /// No rows in any table.
+    pub fn empty() -> Self {
+        let tables = Table::all()
+            .map(|table| (table, TableView { lake: Arc::new(Committed::none(table)), tail: Tail::default() }))
+            .collect();
+        View { tables, position: Position::default(), as_of: None }
+    }
+
+    /// A View of these rows alone, each batch of its table's schema: for tests, and for reading a log without a lake.
+    pub fn of(batches: &[(Table, RecordBatch)], position: Position, as_of: Option<Instant>) -> Result<Self, ArrowError> {
+        let mut view = View::empty();
+        view.append(batches)?;
+        view.position = position;
+        view.as_of = as_of;
+        Ok(view)
+    }
+
+    /// Everything below it is included.
+    pub fn position(&self) -> &Position {
+        &self.position
+    }
+
+    /// How fresh it is.
+    pub fn freshness(&self) -> Freshness {
+        Freshness {
+            as_of: self.as_of,
+            lake_versions: self.tables.iter().filter_map(|(table, t)| Some((table.name(), t.lake.version?))).collect(),
+            log_position: self.position.0.clone(),
+            tail_rows: self.tables.values().map(|t| t.tail.rows() as u64).sum(),
+        }
+    }
+
+    /// Adds rows to the tails, leaving out what a table's commit holds already.
+    pub(crate) fn append(&mut self, batches: &[(Table, RecordBatch)]) -> Result<(), ArrowError> {
+        for (table, batch) in batches {
+            let entry = self.tables.get_mut(table).expect("a View has every table");
+            let new = crate::tail::above(batch, &entry.lake.upto);
+            if new.true_count() == batch.num_rows() {
+                entry.tail.push(batch, &queried_schema(*table))?;
+            } else {
+                entry.tail.push(&arrow::compute::filter_record_batch(batch, &new)?, &queried_schema(*table))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Replaces a table's commit by a later one and forgets the tail's rows that it holds.
+    pub(crate) fn advance(&mut self, table: Table, lake: Arc<Committed>) -> Result<(), ArrowError> {
+        let entry = self.tables.get_mut(&table).expect("a View has every table");
+        entry.tail.drop_below(&lake.upto)?;
+        entry.lake = lake;
+        Ok(())
+    }
+
+    pub(crate) fn table(&self, table: Table) -> &TableView {
+        &self.tables[&table]
+    }
+}
+
+/// The schema in which queries see a table: that of the lake, with text and bytes as views, which are faster to group and
+/// join by. Lists keep the lake's type.
+pub(crate) fn queried_schema(table: Table) -> SchemaRef {
+    static SCHEMAS: LazyLock<BTreeMap<Table, SchemaRef>> = LazyLock::new(|| {
+        let queried = |f: &Field| match f.data_type() {
+            DataType::Utf8 => f.clone().with_data_type(DataType::Utf8View),
+            DataType::Binary => f.clone().with_data_type(DataType::BinaryView),
+            _ => f.clone(),
+        };
+        Table::all()
+            .map(|table| {
+                let fields: Vec<Field> = table.schema().fields().iter().map(|f| queried(f)).collect();
+                (table, Arc::new(Schema::new(fields)))
+            })
+            .collect()
+    });
+    SCHEMAS[&table].clone()
+}
