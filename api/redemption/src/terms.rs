@@ -131,6 +131,8 @@ pub struct Terms {
     pub sale_kind: SaleKind,
     /// Whether head office created the product (R3).
     pub head_office_product: bool,
+    /// Units that one piece of the product gives.
+    pub units: i32,
     /// The product's applicable stores at the sale (R3), sorted.
     pub applicable_stores: Vec<StoreId>,
     /// VAT rate in basis points.

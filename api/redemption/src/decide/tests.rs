@@ -35,6 +35,7 @@ fn case(edit: impl FnOnce(&mut Case)) -> Case {
         product_type: ProductType::PunchCard,
         sale_kind: SaleKind::Card,
         head_office_product: true,
+        units: 3,
         applicable_stores: stores(&["S1", "S2"]),
         vat_rate_bp: Some(600),
         skill: None,
