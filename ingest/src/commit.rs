@@ -1,0 +1,281 @@
+//! The commit actor: brings the tail into the tables, dead letters first, and does what follows from commits.
+//!
+//! Owns the open tables; nobody else commits to them in this process, so nothing here races with anything but another
+//! process, which the offsets fence off.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+use event::{Clock, Instant, Stream, Table};
+use eventlog::{Position, Publisher, Source};
+use tokio::task::JoinHandle;
+use tracing::{debug, warn};
+
+use crate::files::LiveFiles;
+use crate::lake::{LakeTable, Prepared};
+use crate::run::{Shared, retry_after};
+use crate::{Error, IngestConfig, Lake, Result, TableStatus, maintain, write};
+
+/// A flush tries a commit that fails this often before it says so.
+const FLUSH_TRIES: u32 = 3;
+
+pub(crate) struct Committer {
+    tables: BTreeMap<Table, Kept>,
+    files: Arc<LiveFiles>,
+    shared: Arc<Shared>,
+    source: Arc<dyn Source>,
+    publisher: Arc<dyn Publisher>,
+    clock: Arc<dyn Clock>,
+    config: IngestConfig,
+    failures: u32,
+    retry_at: Option<tokio::time::Instant>,
+    /// When everything below a position had been committed, oldest first: what is to be pruned, and from when on.
+    floors: VecDeque<(Instant, Position)>,
+    pruning: Option<JoinHandle<()>>,
+    maintenance: Option<JoinHandle<()>>,
+}
+
+/// A table and what is remembered about it between commits.
+struct Kept {
+    open: LakeTable,
+    /// A commit that was tried and may have landed: it is settled before anything else.
+    unsettled: Option<Prepared>,
+    committed_at: Instant,
+    since_checkpoint: u64,
+}
+
+impl Committer {
+    pub(crate) fn new(
+        lake: Lake,
+        shared: Arc<Shared>,
+        source: Arc<dyn Source>,
+        publisher: Arc<dyn Publisher>,
+        clock: Arc<dyn Clock>,
+        config: IngestConfig,
+    ) -> Self {
+        let now = clock.now();
+        let tables: BTreeMap<Table, Kept> = lake
+            .tables
+            .into_iter()
+            .map(|(table, open)| (table, Kept { open, unsettled: None, committed_at: now, since_checkpoint: 0 }))
+            .collect();
+        let mut committer = Committer {
+            tables,
+            files: lake.files,
+            shared,
+            source,
+            publisher,
+            clock,
+            config,
+            failures: 0,
+            retry_at: None,
+            floors: VecDeque::new(),
+            pruning: None,
+            maintenance: None,
+        };
+        committer.floors.push_back((now, committer.floor()));
+        committer.tables.keys().copied().collect::<Vec<_>>().into_iter().for_each(|table| committer.tell(table, 0));
+        committer
+    }
+
+    /// Commits if it is time or `asked` to, and does what is due besides.
+    pub(crate) async fn when_due(&mut self, asked: bool) {
+        if self.shared.ended().is_some() || self.retry_at.is_some_and(|at| at > tokio::time::Instant::now()) {
+            return;
+        }
+        let now = self.clock.now();
+        let waited = self.shared.tail.lock().since.is_some_and(|since| age(now, since) >= self.config.commit_every);
+        if asked || waited || self.tables.keys().any(|table| self.idle(*table, now)) {
+            let _ = self.round().await;
+        }
+        self.prune(now);
+        self.maintain();
+    }
+
+    /// Returns once everything that is in the log by now is committed.
+    pub(crate) async fn flush(&mut self) -> Result<()> {
+        let target = self.source.end().await?;
+        let mut taken = self.shared.taken.subscribe();
+        while !taken.borrow_and_update().covers(&target) {
+            if let Some(ended) = self.shared.ended() {
+                return Err(ended);
+            }
+            let shared = self.shared.clone();
+            tokio::select! {
+                _ = taken.changed() => {}
+                // The reader waits for room that only a commit makes, or has given up.
+                _ = shared.due.notified() => drop(self.round().await),
+            }
+        }
+        for tries in 1.. {
+            match self.round().await {
+                Ok(()) => break,
+                Err(failure) if failure.fatal() || tries >= FLUSH_TRIES => return Err(Error::Ended(Some(failure))),
+                Err(_) => tokio::time::sleep(retry_after(&self.config, tries)).await,
+            }
+        }
+        Ok(())
+    }
+
+    /// Lets running maintenance end.
+    pub(crate) async fn finish(&mut self) {
+        for task in [self.maintenance.take(), self.pruning.take()].into_iter().flatten() {
+            let _ = task.await;
+        }
+    }
+
+    /// Commits everything in the tail: dead letters first, so that a table's offset says that those below it are kept.
+    async fn round(&mut self) -> std::result::Result<(), Arc<Error>> {
+        if let Some(ended) = self.shared.ended() {
+            return Err(Arc::new(ended));
+        }
+        let now = self.clock.now();
+        let upto = self.shared.tail.lock().upto.clone();
+        for table in [Table::DeadLetters].into_iter().chain(Stream::ALL.map(Table::Events)) {
+            if let Err(failure) = self.commit(table, &upto, now).await {
+                self.failures += 1;
+                self.retry_at = Some(tokio::time::Instant::now() + retry_after(&self.config, self.failures));
+                return Err(self.shared.note(failure));
+            }
+        }
+        self.failures = 0;
+        self.retry_at = None;
+        *self.shared.last_error.lock() = None;
+        self.shared.tail.lock().restart_clock(self.clock.now());
+        Ok(())
+    }
+
+    async fn commit(&mut self, table: Table, upto: &Position, now: Instant) -> Result<()> {
+        self.settle(table).await?;
+        // One `upto` for all tables of a round, and only rows below it: a later one would pass dead letters that the first
+        // table of the round has not committed.
+        let batches = self.shared.tail.lock().rows(table, upto);
+        if batches.is_empty() && !self.idle(table, now) {
+            return Ok(());
+        }
+        let rows = batches.iter().map(|batch| batch.num_rows()).sum();
+        let failed = |source| Error::Write { table, rows, source };
+        let files = match batches.is_empty() {
+            true => Vec::new(),
+            false => tokio::task::spawn_blocking(move || write::encode(table, &batches, now))
+                .await
+                .map_err(|e| failed(e.into()))?
+                .map_err(failed)?,
+        };
+        let kept = self.tables.get_mut(&table).expect("every table is open");
+        kept.open.store(&files).await?;
+        let files = files.into_iter().map(|file| file.add).collect();
+        kept.unsettled = Some(Prepared { files, rows, upto: upto.clone(), attempted: false });
+        self.settle(table).await
+    }
+
+    /// Commits what is prepared for a table, if anything is.
+    async fn settle(&mut self, table: Table) -> Result<()> {
+        let kept = self.tables.get_mut(&table).expect("every table is open");
+        let Some(mut prepared) = kept.unsettled.take() else { return Ok(()) };
+        let version = match kept.open.commit(&mut prepared).await {
+            Ok(version) => version,
+            Err(failure) => {
+                kept.unsettled = Some(prepared);
+                return Err(failure);
+            }
+        };
+        kept.committed_at = self.clock.now();
+        kept.since_checkpoint += 1;
+        for add in &prepared.files {
+            let month = add.partition_values.get("month").cloned().flatten();
+            self.files.add(table, &kept.open.folder, &add.path, month);
+        }
+        debug!(table = %table, rows = prepared.rows, version, "Committed {} rows to {table}", prepared.rows);
+        self.shared.landed.lock().push((table, prepared.upto.clone()));
+        self.publisher.committed(table, version, prepared.upto.clone()).await;
+        self.shared.tail.lock().committed(table, &prepared.upto);
+        self.shared.room.notify_one();
+        self.tell(table, prepared.rows);
+        Ok(())
+    }
+
+    /// Whether a table has no rows, lags behind the log, and was not committed for long.
+    fn idle(&self, table: Table, now: Instant) -> bool {
+        let kept = &self.tables[&table];
+        let tail = self.shared.tail.lock();
+        age(now, kept.committed_at) >= self.config.idle_commit_every
+            && tail.count(table) == 0
+            && kept.open.committed != tail.upto
+            && tail.upto.covers(&kept.open.committed)
+    }
+
+    fn tell(&self, table: Table, rows: usize) {
+        let kept = &self.tables[&table];
+        let mut tables = self.shared.tables.lock();
+        let status: &mut TableStatus = tables.entry(table).or_default();
+        status.committed = kept.open.committed.clone();
+        status.version = kept.open.version();
+        status.files = self.files.count(table);
+        status.commits += u64::from(rows > 0);
+        status.committed_rows += rows as u64;
+    }
+
+    /// Every table holds everything below it.
+    fn floor(&self) -> Position {
+        let mut floor: Option<Position> = None;
+        for kept in self.tables.values() {
+            let committed = &kept.open.committed;
+            floor = Some(match floor {
+                None => committed.clone(),
+                Some(floor) => Position(floor.0.iter().map(|(p, next)| (*p, (*next).min(committed.next(*p)))).collect()),
+            });
+        }
+        floor.unwrap_or_default()
+    }
+
+    /// Lets the log forget what every table has held for long enough.
+    fn prune(&mut self, now: Instant) {
+        let floor = self.floor();
+        // Sixty steps of the time kept are fine enough, and few.
+        let fine = self.floors.back().is_none_or(|(at, last)| *last != floor && age(now, *at) >= self.config.prune_behind / 60);
+        if fine {
+            self.floors.push_back((now, floor));
+        }
+        let mut below = None;
+        while self.floors.front().is_some_and(|(at, _)| age(now, *at) >= self.config.prune_behind) {
+            below = self.floors.pop_front().map(|(_, floor)| floor);
+        }
+        let Some(below) = below else { return };
+        if self.pruning.as_ref().is_some_and(|task| !task.is_finished()) {
+            // It is asked again with the next floor that is old enough.
+            self.floors.push_front((now, below));
+            return;
+        }
+        let source = self.source.clone();
+        self.pruning = Some(tokio::spawn(async move {
+            loop {
+                match source.prune(&below).await {
+                    // Between chunks the ledger's writer gets its turn.
+                    Ok(true) => tokio::time::sleep(std::time::Duration::from_millis(20)).await,
+                    Ok(false) => break,
+                    Err(failure) => {
+                        warn!(error = %failure, "The log could not be pruned; it is tried again later");
+                        break;
+                    }
+                }
+            }
+        }));
+    }
+
+    /// Starts a checkpoint where one is due, one table at a time and beside the commits.
+    fn maintain(&mut self) {
+        if self.maintenance.as_ref().is_some_and(|task| !task.is_finished()) {
+            return;
+        }
+        let due = self.tables.values_mut().find(|kept| kept.since_checkpoint >= self.config.checkpoint_every);
+        let Some(kept) = due else { return };
+        kept.since_checkpoint = 0;
+        self.maintenance = Some(tokio::spawn(maintain::checkpoint(kept.open.table, kept.open.delta.clone())));
+    }
+}
+
+/// How long ago `then` was.
+fn age(now: Instant, then: Instant) -> std::time::Duration {
+    std::time::Duration::from_micros(now.0.saturating_sub(then.0).max(0) as u64)
+}

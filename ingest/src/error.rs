@@ -1,0 +1,115 @@
+//! What can go wrong between the log and the lake.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use deltalake_core::DeltaTableError;
+use event::Table;
+
+/// Why the lake could not be opened, written, or kept up with the log.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The folder can't be used.
+    #[error("could not use the folder {path}")]
+    Folder {
+        /// The folder.
+        path: PathBuf,
+        /// What the system says.
+        source: std::io::Error,
+    },
+    /// A table could not be opened or created.
+    #[error("could not open `{table}`")]
+    Open {
+        /// The table.
+        table: Table,
+        /// What the library says.
+        source: DeltaTableError,
+    },
+    /// Rows could not be turned into files.
+    #[error("could not write {rows} rows of `{table}`")]
+    Write {
+        /// The table.
+        table: Table,
+        /// The rows.
+        rows: usize,
+        /// What the writer says.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// A commit did not land.
+    #[error("could not commit {rows} rows to `{table}`")]
+    Commit {
+        /// The table.
+        table: Table,
+        /// The rows.
+        rows: usize,
+        /// What the library says.
+        source: DeltaTableError,
+    },
+    /// Somebody else commits what this process should.
+    #[error(
+        "another process commits to `{table}`: offset {found:?} stands where {expected} was expected; only one process may ingest a log"
+    )]
+    Fenced {
+        /// The table.
+        table: Table,
+        /// The offset this process committed last.
+        expected: i64,
+        /// The offset that stands in the table.
+        found: Option<i64>,
+    },
+    /// The lake was filled from another log.
+    #[error("`{table}` was filled from the log {found}, and this is the log {expected}: ledger and lake do not belong together")]
+    OtherLog {
+        /// The table.
+        table: Table,
+        /// The log in the table.
+        found: String,
+        /// The log at hand.
+        expected: String,
+    },
+    /// The log was restored from a backup that is older than the lake.
+    #[error("`{table}` holds the log up to offset {committed}, and the log ends at {end}: the ledger is older than the lake")]
+    AheadOfLog {
+        /// The table.
+        table: Table,
+        /// Committed up to here.
+        committed: i64,
+        /// The log's end.
+        end: i64,
+    },
+    /// The lake was restored from a backup that is too old for the log, or lost.
+    #[error(
+        "`{table}` needs the log from offset {committed}, and it was pruned up to {start}: the lake is older than what the log keeps"
+    )]
+    BehindLog {
+        /// The table.
+        table: Table,
+        /// Committed up to here.
+        committed: i64,
+        /// The first offset the log still has.
+        start: i64,
+    },
+    /// The log failed.
+    #[error(transparent)]
+    Log(#[from] eventlog::Error),
+    /// Ingest ended earlier, for this reason.
+    #[error("ingest has stopped")]
+    Ended(#[source] Option<Arc<Error>>),
+}
+
+impl Error {
+    /// Whether trying again can't help.
+    pub(crate) fn fatal(&self) -> bool {
+        match self {
+            Error::Fenced { .. } | Error::OtherLog { .. } | Error::AheadOfLog { .. } | Error::BehindLog { .. } => true,
+            Error::Log(e) => {
+                matches!(e, eventlog::Error::Pruned { .. } | eventlog::Error::Ahead { .. } | eventlog::Error::Damaged { .. })
+            }
+            Error::Ended(_) => true,
+            Error::Folder { .. } | Error::Open { .. } | Error::Write { .. } | Error::Commit { .. } => false,
+        }
+    }
+}
+
+/// What ingest's functions return.
+pub type Result<T> = std::result::Result<T, Error>;

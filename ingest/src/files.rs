@@ -1,0 +1,50 @@
+//! Which files are live, for whoever looks for known events.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+
+use event::Table;
+use eventlog::KnownEvents;
+use parking_lot::RwLock;
+
+/// The live files per table and month, kept up with every commit of this process.
+#[derive(Debug, Default)]
+pub(crate) struct LiveFiles {
+    months: RwLock<HashMap<Table, HashMap<Option<String>, Vec<PathBuf>>>>,
+}
+
+impl LiveFiles {
+    /// Replaces what is known of a table: each file's folder-relative path and month.
+    pub(crate) fn set(&self, table: Table, folder: &Path, files: impl Iterator<Item = (String, Option<String>)>) {
+        let mut months: HashMap<Option<String>, Vec<PathBuf>> = HashMap::new();
+        for (path, month) in files {
+            months.entry(month).or_default().push(folder.join(path));
+        }
+        self.months.write().insert(table, months);
+    }
+
+    /// Adds a file.
+    pub(crate) fn add(&self, table: Table, folder: &Path, path: &str, month: Option<String>) {
+        self.months.write().entry(table).or_default().entry(month).or_default().push(folder.join(path));
+    }
+
+    /// Number of live files of a table.
+    pub(crate) fn count(&self, table: Table) -> usize {
+        self.months.read().get(&table).map_or(0, |months| months.values().map(Vec::len).sum())
+    }
+
+    /// The month of a table with the most files, if it has more than `limit`.
+    pub(crate) fn fullest(&self, table: Table, limit: usize) -> Option<Option<String>> {
+        let all = self.months.read();
+        let (month, files) = all.get(&table)?.iter().max_by_key(|(_, files)| files.len())?;
+        (files.len() > limit).then(|| month.clone())
+    }
+}
+
+impl KnownEvents for LiveFiles {
+    fn files(&self, table: Table, month: Option<&str>) -> eventlog::Result<Vec<PathBuf>> {
+        let all = self.months.read();
+        let files = all.get(&table).and_then(|months| months.get(&month.map(str::to_owned)));
+        Ok(files.cloned().unwrap_or_default())
+    }
+}

@@ -1,0 +1,273 @@
+//! The lake: one Delta table per table of the contract, and the one way to commit to it.
+//!
+//! Owns opening, creating and committing. A commit holds rows and the log's offsets they reach, as Delta app transactions;
+//! the offsets stand nowhere else, and exactly once follows from that.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use deltalake_core::kernel::engine::arrow_conversion::TryIntoKernel;
+use deltalake_core::kernel::transaction::{CommitBuilder, CommitProperties};
+use deltalake_core::kernel::{Action, Add, StructType, Transaction};
+use deltalake_core::logstore::{StorageConfig, logstore_with};
+use deltalake_core::operations::create::CreateBuilder;
+use deltalake_core::protocol::{DeltaOperation, SaveMode};
+use deltalake_core::{DeltaResult, DeltaTable, DeltaTableError};
+use event::Table;
+use eventlog::{Position, app_id};
+use futures::StreamExt;
+use object_store::{ObjectStore, PutMode};
+use tracing::{info, warn};
+use url::Url;
+
+use crate::durable::DurableFiles;
+use crate::files::LiveFiles;
+use crate::write::EncodedFile;
+use crate::{Error, Result};
+
+/// The table property that names the log a table is filled from.
+const LOG_PROPERTY: &str = "hexiao.log";
+
+/// Tries of one commit against errors that pass, such as another process's compaction that came between.
+const COMMIT_TRIES: u32 = 5;
+
+/// Files stored at a time: each is a few megabytes and one sync; more in parallel gain nothing on one disk.
+const STORE_AT_ONCE: usize = 4;
+
+/// Replaced files and superseded log entries stay this long for readers of older versions.
+const RETENTION: &str = "interval 6 hours";
+
+/// The tables, open, and how far each was committed.
+pub struct Lake {
+    pub(crate) log_id: String,
+    pub(crate) tables: BTreeMap<Table, LakeTable>,
+    pub(crate) files: Arc<LiveFiles>,
+}
+
+/// A commit whose files are stored: it lands whole or not at all.
+#[derive(Debug)]
+pub(crate) struct Prepared {
+    pub(crate) files: Vec<Add>,
+    pub(crate) rows: usize,
+    pub(crate) upto: Position,
+    /// Whether it was tried: then it may have landed.
+    pub(crate) attempted: bool,
+}
+
+/// One open table.
+pub(crate) struct LakeTable {
+    pub(crate) table: Table,
+    pub(crate) folder: PathBuf,
+    pub(crate) delta: DeltaTable,
+    pub(crate) committed: Position,
+    pub(crate) log_id: String,
+}
+
+impl Lake {
+    /// Opens the lake in the folder `dir`, where each table has its own folder, for the log `log_id` that ends at `end`.
+    /// Tables that are missing are created: in a new lake from the log's beginning, later ones at its end.
+    ///
+    /// # Errors
+    /// [`Error::OtherLog`] and [`Error::AheadOfLog`] if lake and log don't belong together.
+    pub async fn open_or_create(dir: &Path, log_id: &str, end: &Position) -> Result<Lake> {
+        Self::open_on(Arc::new(DurableFiles::default()), dir, log_id, end).await
+    }
+
+    /// The same on a given store, whose root is the file system's.
+    pub(crate) async fn open_on(store: Arc<dyn ObjectStore>, dir: &Path, log_id: &str, end: &Position) -> Result<Lake> {
+        let in_folder = |source| Error::Folder { path: dir.to_owned(), source };
+        std::fs::create_dir_all(dir).map_err(in_folder)?;
+        let dir = dir.canonicalize().map_err(in_folder)?;
+        let mut tables = BTreeMap::new();
+        let mut missing = Vec::new();
+        for table in Table::all() {
+            match LakeTable::open(&store, table, &dir, log_id, end).await? {
+                Some(open) => drop(tables.insert(table, open)),
+                None => missing.push(table),
+            }
+        }
+        // A process that dies while it creates the first tables leaves some at the beginning and some missing.
+        let begun = tables.values().any(|t| end.0.keys().any(|partition| t.committed.next(*partition) > 0));
+        let start = if begun { end.clone() } else { Position(end.0.keys().map(|partition| (*partition, 0)).collect()) };
+        for table in missing {
+            tables.insert(table, LakeTable::create(&store, table, &dir, log_id, &start).await?);
+        }
+        let files = Arc::new(LiveFiles::default());
+        tables.values().for_each(|table| table.list_into(&files));
+        Ok(Lake { log_id: log_id.to_owned(), tables, files })
+    }
+
+    /// How far each table was committed.
+    pub fn committed(&self) -> BTreeMap<Table, Position> {
+        self.tables.iter().map(|(table, open)| (*table, open.committed.clone())).collect()
+    }
+
+    /// The version each table is at.
+    pub fn versions(&self) -> BTreeMap<Table, u64> {
+        self.tables.iter().map(|(table, open)| (*table, open.version())).collect()
+    }
+}
+
+/// The table in `folder`, not loaded.
+fn delta_at(store: &Arc<dyn ObjectStore>, folder: &Path) -> DeltaResult<DeltaTable> {
+    let url =
+        Url::from_directory_path(folder).map_err(|()| DeltaTableError::InvalidTableLocation(folder.display().to_string()))?;
+    Ok(DeltaTable::new(logstore_with(store.clone(), &url, StorageConfig::default())?))
+}
+
+/// Stores a file under its random name.
+async fn put_new(store: Arc<dyn ObjectStore>, path: String, bytes: Bytes) -> object_store::Result<()> {
+    let path = object_store::path::Path::parse(path)?;
+    match store.put_opts(&path, bytes.into(), PutMode::Create.into()).await {
+        // The name is random: it is this very file, stored by an earlier try.
+        Ok(_) | Err(object_store::Error::AlreadyExists { .. }) => Ok(()),
+        Err(e) => Err(e),
+    }
+}
+
+impl LakeTable {
+    async fn open(store: &Arc<dyn ObjectStore>, table: Table, dir: &Path, log_id: &str, end: &Position) -> Result<Option<Self>> {
+        let failed = |source| Error::Open { table, source };
+        let folder = dir.join(table.name());
+        if !folder.join("_delta_log").is_dir() {
+            return Ok(None);
+        }
+        let mut delta = delta_at(store, &folder).map_err(failed)?;
+        if !delta.verify_deltatable_existence().await.map_err(failed)? {
+            return Ok(None);
+        }
+        delta.load().await.map_err(failed)?;
+        let found = delta.snapshot().map_err(failed)?.table_config().unknown_properties.get(LOG_PROPERTY).cloned();
+        if found.as_deref() != Some(log_id) {
+            let found = found.unwrap_or_else(|| "(none)".to_owned());
+            return Err(Error::OtherLog { table, found, expected: log_id.to_owned() });
+        }
+        let mut open = LakeTable { table, folder, delta, committed: Position::default(), log_id: log_id.to_owned() };
+        for (partition, end) in &end.0 {
+            let committed = open.offset(*partition).await.map_err(failed)?.unwrap_or(0);
+            if committed > *end {
+                return Err(Error::AheadOfLog { table, committed, end: *end });
+            }
+            open.committed.advance(*partition, committed);
+        }
+        Ok(Some(open))
+    }
+
+    async fn create(store: &Arc<dyn ObjectStore>, table: Table, dir: &Path, log_id: &str, start: &Position) -> Result<Self> {
+        let failed = |source| Error::Open { table, source };
+        let folder = dir.join(table.name());
+        std::fs::create_dir_all(&folder).map_err(|source| Error::Folder { path: folder.clone(), source })?;
+        let schema: StructType = table.schema().as_ref().try_into_kernel().map_err(|e| failed(e.into()))?;
+        let offsets = start.0.iter().map(|(partition, next)| Action::Txn(Transaction::new(app_id(log_id, *partition), *next)));
+        let delta = CreateBuilder::new()
+            .with_log_store(delta_at(store, &folder).map_err(failed)?.log_store())
+            .with_table_name(table.name())
+            .with_columns(schema.fields().cloned())
+            .with_partition_columns(if table.partitioned() { vec!["month"] } else { vec![] })
+            .with_save_mode(SaveMode::ErrorIfExists)
+            .with_raise_if_key_not_exists(false)
+            .with_configuration([
+                (LOG_PROPERTY.to_owned(), Some(log_id.to_owned())),
+                ("delta.logRetentionDuration".to_owned(), Some(RETENTION.to_owned())),
+                ("delta.deletedFileRetentionDuration".to_owned(), Some(RETENTION.to_owned())),
+            ])
+            .with_actions(offsets)
+            .await
+            .map_err(failed)?;
+        info!(table = %table, "Created the table {table}");
+        Ok(LakeTable { table, folder, delta, committed: start.clone(), log_id: log_id.to_owned() })
+    }
+
+    pub(crate) fn version(&self) -> u64 {
+        self.delta.version().unwrap_or_default()
+    }
+
+    /// The offset that stands in the table as it is loaded.
+    async fn offset(&self, partition: i32) -> DeltaResult<Option<i64>> {
+        let log_store = self.delta.log_store();
+        self.delta.snapshot()?.transaction_version(log_store.as_ref(), app_id(&self.log_id, partition)).await
+    }
+
+    pub(crate) fn list_into(&self, files: &LiveFiles) {
+        let Ok(state) = self.delta.snapshot() else { return };
+        let live = state.log_data().into_iter().map(|file| {
+            let month = file.partition_values_map().remove("month").flatten();
+            (file.path().into_owned(), month)
+        });
+        files.set(self.table, &self.folder, live);
+    }
+
+    /// Stores files durably; nothing names them until a commit does.
+    pub(crate) async fn store(&self, files: &[EncodedFile]) -> Result<()> {
+        let store = self.delta.object_store();
+        let puts: Vec<_> = files.iter().map(|file| put_new(store.clone(), file.add.path.clone(), file.bytes.clone())).collect();
+        let stored: Vec<_> = futures::stream::iter(puts).buffer_unordered(STORE_AT_ONCE).collect().await;
+        stored.into_iter().collect::<object_store::Result<()>>().map_err(|source| Error::Write {
+            table: self.table,
+            rows: 0,
+            source: source.into(),
+        })
+    }
+
+    /// Commits `prepared`, if and only if the offsets this process committed last still stand in the table. Returns the
+    /// version that holds it.
+    ///
+    /// An error may hide a commit that landed: after any error the table is read again before anything is decided, and a
+    /// prepared commit that failed must be tried again before another one.
+    pub(crate) async fn commit(&mut self, prepared: &mut Prepared) -> Result<u64> {
+        let (table, rows) = (self.table, prepared.rows);
+        let failed = |source| Error::Commit { table, rows, source };
+        for tries in 1.. {
+            // The snapshot whose offsets are compared is the one the commit is built on: the library refuses it if the
+            // table has moved since, as its own retries are off.
+            if prepared.attempted {
+                self.delta.update_incremental(None).await.map_err(failed)?;
+            }
+            let mut landed = prepared.attempted;
+            for (partition, next) in &prepared.upto.0 {
+                let found = self.offset(*partition).await.map_err(failed)?;
+                let expected = self.committed.next(*partition);
+                landed &= found == Some(*next);
+                if found != Some(expected) && !(prepared.attempted && found == Some(*next)) {
+                    return Err(Error::Fenced { table, expected, found });
+                }
+            }
+            if landed {
+                break;
+            }
+            let state = self.delta.snapshot().map_err(failed)?.clone();
+            let offsets = prepared.upto.0.iter().map(|(p, next)| Transaction::new(app_id(&self.log_id, *p), *next));
+            let properties = CommitProperties::default()
+                .with_application_transactions(offsets.collect())
+                .with_max_retries(0)
+                .with_create_checkpoint(false)
+                .with_cleanup_expired_logs(Some(false));
+            let partition_by = table.partitioned().then(|| vec!["month".to_owned()]);
+            prepared.attempted = true;
+            let outcome = CommitBuilder::from(properties)
+                .with_actions(prepared.files.iter().cloned().map(Action::Add).collect())
+                .build(
+                    Some(&state),
+                    self.delta.log_store(),
+                    DeltaOperation::Write { mode: SaveMode::Append, partition_by, predicate: None },
+                )
+                .await;
+            match outcome {
+                Ok(done) => {
+                    self.delta.state = Some(done.snapshot());
+                    break;
+                }
+                Err(source) if tries >= COMMIT_TRIES => return Err(failed(source)),
+                Err(source) => {
+                    warn!(table = %table, error = %source, tries, "A commit to {table} failed; looking whether it landed");
+                    tokio::time::sleep(Duration::from_millis(50) * tries).await;
+                }
+            }
+        }
+        self.committed = prepared.upto.clone();
+        Ok(self.version())
+    }
+}

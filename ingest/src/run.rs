@@ -1,0 +1,273 @@
+//! Ingest at work: one task reads the log, one commits.
+//!
+//! Reading runs ahead of committing by at most the tail's limit. What was read is published at once, so freshness never
+//! waits for a commit; what was committed is published then, so that queries take it from the files and the rows are freed.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use event::{Clock, Table};
+use eventlog::{Counts, Intake, IntakeConfig, Position, Publisher, Source};
+use parking_lot::Mutex;
+use tokio::sync::{Notify, mpsc, oneshot, watch};
+use tokio::task::JoinHandle;
+use tracing::{error, info, warn};
+
+use crate::commit::Committer;
+use crate::tail::Tail;
+use crate::{Error, IngestConfig, Lake, Result, Status, TableStatus};
+
+/// Doublings of `retry_after` while the same thing keeps failing.
+const RETRY_DOUBLINGS: u32 = 5;
+
+/// What both tasks see.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) tail: Mutex<Tail>,
+    /// Everything below it is in the tail or in a commit.
+    pub(crate) taken: watch::Sender<Position>,
+    /// Signals that the tail has room again.
+    pub(crate) room: Notify,
+    /// Signals that a commit is due.
+    pub(crate) due: Notify,
+    /// Commits the intake has not heard of.
+    pub(crate) landed: Mutex<Vec<(Table, Position)>>,
+    pub(crate) tables: Mutex<BTreeMap<Table, TableStatus>>,
+    pub(crate) last_error: Mutex<Option<String>>,
+    /// Why ingest gave up.
+    pub(crate) ended: Mutex<Option<Arc<Error>>>,
+    counts: Mutex<Counts>,
+    /// Tells the reader to stop.
+    stop: watch::Sender<bool>,
+}
+
+impl Shared {
+    /// Notes a failure for whoever asks, and whether there is any use in going on.
+    pub(crate) fn note(&self, failure: Error) -> Arc<Error> {
+        let failure = Arc::new(failure);
+        *self.last_error.lock() = Some(chain(&failure));
+        if failure.fatal() {
+            error!(error = chain(&failure), "Ingest gives up");
+            self.ended.lock().get_or_insert_with(|| failure.clone());
+            self.stop.send_replace(true);
+            self.due.notify_one();
+        } else {
+            warn!(error = chain(&failure), "Ingest failed and tries again");
+        }
+        failure
+    }
+
+    pub(crate) fn ended(&self) -> Option<Error> {
+        self.ended.lock().clone().map(|cause| Error::Ended(Some(cause)))
+    }
+}
+
+/// An error with all its causes, in one line.
+fn chain(error: &Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = std::error::Error::source(error);
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    text
+}
+
+/// What can be asked of the committing task.
+pub(crate) enum Command {
+    /// Commit everything that is in the log by now.
+    Flush(oneshot::Sender<Result<()>>),
+    /// The same, and stop.
+    Stop(oneshot::Sender<Result<()>>),
+}
+
+/// A running ingest. Dropping it ends it without a last commit; nothing is lost, the log has it.
+#[derive(Debug)]
+pub struct Ingest {
+    commands: mpsc::Sender<Command>,
+    shared: Arc<Shared>,
+}
+
+/// Starts to bring `source` into `lake`, telling `publisher` about every step.
+///
+/// # Errors
+/// [`Error::BehindLog`], [`Error::AheadOfLog`] or [`Error::OtherLog`] if lake and log don't belong together.
+pub async fn start(
+    lake: Lake,
+    source: Arc<dyn Source>,
+    publisher: Arc<dyn Publisher>,
+    clock: Arc<dyn Clock>,
+    config: IngestConfig,
+) -> Result<Ingest> {
+    belong_together(&lake, source.as_ref()).await?;
+    let intake = Intake::new(lake.files.clone(), lake.committed(), IntakeConfig { cached_ids: config.cached_ids });
+    let (taken, _) = watch::channel(intake.position().clone());
+    let shared = Arc::new(Shared {
+        tail: Mutex::new(Tail::at(intake.position().clone())),
+        taken,
+        room: Notify::new(),
+        due: Notify::new(),
+        landed: Mutex::default(),
+        tables: Mutex::default(),
+        last_error: Mutex::default(),
+        ended: Mutex::default(),
+        counts: Mutex::default(),
+        stop: watch::channel(false).0,
+    });
+    info!(offset = intake.position().next(0), "Ingest starts");
+    let reader = tokio::spawn(read(shared.clone(), source.clone(), publisher.clone(), clock.clone(), intake, config));
+    let (commands, inbox) = mpsc::channel(16);
+    let committer = Committer::new(lake, shared.clone(), source, publisher, clock, config);
+    tokio::spawn(serve(committer, shared.clone(), inbox, reader));
+    Ok(Ingest { commands, shared })
+}
+
+impl Ingest {
+    /// Returns once everything that is in the log by now is committed.
+    pub async fn flush(&self) -> Result<()> {
+        self.ask(Command::Flush).await
+    }
+
+    /// Commits what is in the log by now and stops.
+    pub async fn stop(self) -> Result<()> {
+        self.ask(Command::Stop).await
+    }
+
+    /// How far it is.
+    pub fn status(&self) -> Status {
+        let tail = self.shared.tail.lock();
+        let mut tables = self.shared.tables.lock().clone();
+        for (table, status) in &mut tables {
+            status.tail_rows = tail.count(*table);
+        }
+        Status {
+            taken: tail.upto.clone(),
+            tables,
+            counts: *self.shared.counts.lock(),
+            tail_bytes: tail.bytes,
+            last_error: self.shared.last_error.lock().clone(),
+            ended: self.shared.ended.lock().is_some(),
+        }
+    }
+
+    async fn ask(&self, command: impl FnOnce(oneshot::Sender<Result<()>>) -> Command) -> Result<()> {
+        let (reply, answer) = oneshot::channel();
+        let gone = || Error::Ended(self.shared.ended.lock().clone());
+        self.commands.send(command(reply)).await.map_err(|_| gone())?;
+        answer.await.map_err(|_| gone())?
+    }
+}
+
+/// Refuses a lake that was not filled from this log, or that the log can't continue.
+async fn belong_together(lake: &Lake, source: &dyn Source) -> Result<()> {
+    let (start, end) = (source.start().await?, source.end().await?);
+    for (table, open) in &lake.tables {
+        if source.log_id() != lake.log_id {
+            return Err(Error::OtherLog { table: *table, found: lake.log_id.clone(), expected: source.log_id().to_owned() });
+        }
+        for (partition, start) in &start.0 {
+            let (committed, end) = (open.committed.next(*partition), end.next(*partition));
+            if committed < *start {
+                return Err(Error::BehindLog { table: *table, committed, start: *start });
+            }
+            if committed > end {
+                return Err(Error::AheadOfLog { table: *table, committed, end });
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Reads the log until told to stop.
+async fn read(
+    shared: Arc<Shared>,
+    source: Arc<dyn Source>,
+    publisher: Arc<dyn Publisher>,
+    clock: Arc<dyn Clock>,
+    mut intake: Intake,
+    config: IngestConfig,
+) {
+    let mut stop = shared.stop.subscribe();
+    let mut failures = 0;
+    while !*stop.borrow_and_update() {
+        if shared.tail.lock().bytes >= config.tail_bytes {
+            shared.due.notify_one();
+            tokio::select! { _ = shared.room.notified() => {}, _ = stop.changed() => {} }
+            continue;
+        }
+        let position = intake.position().clone();
+        let outcome = match source.read(&position, config.read_bytes).await {
+            Ok(segments) if segments.is_empty() => tokio::select! {
+                waited = source.wait(&position) => waited,
+                _ = stop.changed() => Ok(()),
+            },
+            Ok(segments) => {
+                let landed = std::mem::take(&mut *shared.landed.lock());
+                // Decoding is pure work: on the async threads it would hold up whoever shares them.
+                let work = tokio::task::spawn_blocking(move || {
+                    landed.iter().for_each(|(table, upto)| intake.committed(*table, upto));
+                    let taken = intake.take(&segments);
+                    (intake, taken)
+                });
+                let Ok((back, taken)) = work.await else {
+                    shared.note(Error::Ended(None));
+                    return;
+                };
+                intake = back;
+                *shared.counts.lock() = intake.counts();
+                taken.map(|taken| {
+                    // Published before the committer can see it, so that nothing is committed that was not taken.
+                    publisher.taken(taken.clone());
+                    let mut tail = shared.tail.lock();
+                    tail.push(taken, clock.now());
+                    shared.taken.send_replace(tail.upto.clone());
+                    if tail.bytes >= config.commit_bytes {
+                        shared.due.notify_one();
+                    }
+                })
+            }
+            Err(failure) => Err(failure),
+        };
+        match outcome {
+            Ok(()) => failures = 0,
+            Err(failure) => {
+                shared.note(failure.into());
+                failures += 1;
+                tokio::select! { _ = tokio::time::sleep(retry_after(&config, failures)) => {}, _ = stop.changed() => {} }
+            }
+        }
+    }
+}
+
+/// How long to wait after so many failures in a row.
+pub(crate) fn retry_after(config: &IngestConfig, failures: u32) -> Duration {
+    config.retry_after * 2u32.pow(failures.saturating_sub(1).min(RETRY_DOUBLINGS))
+}
+
+/// Commits when it is due, and answers commands, until told to stop or nobody can ask any more.
+async fn serve(mut committer: Committer, shared: Arc<Shared>, mut inbox: mpsc::Receiver<Command>, reader: JoinHandle<()>) {
+    // A tick is how late a commit by time may be, and how soon a test's clock is noticed.
+    let mut tick = tokio::time::interval(Duration::from_millis(100));
+    tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            command = inbox.recv() => match command {
+                Some(Command::Flush(reply)) => drop(reply.send(committer.flush().await)),
+                Some(Command::Stop(reply)) => {
+                    let flushed = committer.flush().await;
+                    shared.stop.send_replace(true);
+                    let _ = reader.await;
+                    committer.finish().await;
+                    info!(offset = shared.tail.lock().upto.next(0), "Ingest stopped");
+                    let _ = reply.send(flushed);
+                    return;
+                }
+                None => break,
+            },
+            _ = shared.due.notified() => committer.when_due(true).await,
+            _ = tick.tick() => committer.when_due(false).await,
+        }
+    }
+    shared.stop.send_replace(true);
+}

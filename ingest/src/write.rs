@@ -1,0 +1,179 @@
+//! Rows into Parquet files: split by month, sorted, encoded, described.
+
+use std::collections::HashMap;
+
+use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, UInt32Array};
+use arrow::compute::kernels::aggregate;
+use arrow::compute::{SortOptions, concat_batches, take_record_batch};
+use arrow::datatypes::{DataType, Date32Type, Int32Type, Int64Type, TimestampMicrosecondType};
+use arrow::error::ArrowError;
+use arrow::row::{RowConverter, SortField};
+use bytes::Bytes;
+use deltalake_core::kernel::Add;
+use event::{Day, Instant, Table};
+use parquet::arrow::ArrowWriter;
+use serde_json::{Map, Value, json};
+
+use crate::layout;
+
+/// A file that is encoded and not yet stored.
+#[derive(Debug)]
+pub(crate) struct EncodedFile {
+    pub(crate) add: Add,
+    pub(crate) bytes: Bytes,
+}
+
+/// Why rows could not be encoded.
+type Failure = Box<dyn std::error::Error + Send + Sync>;
+
+/// The rows of `batches` as files: one per month, each sorted by the table's columns.
+pub(crate) fn encode(table: Table, batches: &[RecordBatch], now: Instant) -> Result<Vec<EncodedFile>, Failure> {
+    let rows = concat_batches(&table.schema(), batches)?;
+    let sorted = sort(table, &rows)?;
+    drop(rows);
+    months(table, &sorted)
+        .into_iter()
+        .map(|(month, start, len)| {
+            let mut part = sorted.slice(start, len);
+            if table.partitioned() {
+                part.remove_column(part.num_columns() - 1);
+            }
+            encode_sorted(table, month, &[part], now)
+        })
+        .collect()
+}
+
+/// One file of rows that are sorted and of one month, without the month's column.
+pub(crate) fn encode_sorted(
+    table: Table,
+    month: Option<String>,
+    parts: &[RecordBatch],
+    now: Instant,
+) -> Result<EncodedFile, Failure> {
+    let rows = parts.iter().map(RecordBatch::num_rows).sum();
+    let properties = layout::writer_properties(table, rows);
+    let mut writer = ArrowWriter::try_new(Vec::new(), layout::file_schema(table), Some(properties))?;
+    for part in parts {
+        writer.write(part)?;
+    }
+    let bytes = writer.into_inner()?;
+    let mut name = [0u8; 16];
+    getrandom::fill(&mut name)?;
+    let name: String = name.iter().map(|b| format!("{b:02x}")).collect();
+    let folder = month.as_ref().map(|m| format!("month={m}/")).unwrap_or_default();
+    let add = Add {
+        path: format!("{folder}part-{name}.zstd.parquet"),
+        partition_values: month.into_iter().map(|m| ("month".to_owned(), Some(m))).collect::<HashMap<_, _>>(),
+        size: bytes.len() as i64,
+        modification_time: now.0 / 1_000,
+        data_change: true,
+        stats: Some(statistics(table, parts, rows).to_string()),
+        ..Add::default()
+    };
+    Ok(EncodedFile { add, bytes: bytes.into() })
+}
+
+/// All rows, sorted by month, then by the table's columns, then as the log has them.
+fn sort(table: Table, rows: &RecordBatch) -> Result<RecordBatch, ArrowError> {
+    let mut names = table.sort_columns().to_vec();
+    if table.partitioned() {
+        names.insert(0, "month");
+    }
+    let columns: Vec<ArrayRef> = names.iter().map(|name| rows[*name].clone()).collect();
+    let nulls_last = SortOptions { descending: false, nulls_first: false };
+    let fields = columns.iter().map(|c| SortField::new_with_options(c.data_type().clone(), nulls_last)).collect();
+    let keys = RowConverter::new(fields)?.convert_columns(&columns)?;
+    let mut order: Vec<u32> = (0..rows.num_rows() as u32).collect();
+    order.sort_by(|a, b| keys.row(*a as usize).cmp(&keys.row(*b as usize)));
+    take_record_batch(rows, &UInt32Array::from(order))
+}
+
+/// The runs of one month: month, first row, number of rows.
+fn months(table: Table, sorted: &RecordBatch) -> Vec<(Option<String>, usize, usize)> {
+    if !table.partitioned() {
+        return vec![(None, 0, sorted.num_rows())];
+    }
+    let months = sorted.column(sorted.num_columns() - 1).as_string::<i32>();
+    let mut runs: Vec<(Option<String>, usize, usize)> = Vec::new();
+    for row in 0..sorted.num_rows() {
+        match runs.last_mut() {
+            Some((Some(month), _, len)) if month == months.value(row) => *len += 1,
+            _ => runs.push((Some(months.value(row).to_owned()), row, 1)),
+        }
+    }
+    runs
+}
+
+/// Delta's statistics of a file. Times stand with all their microseconds: cut to milliseconds they would lie below the
+/// largest.
+fn statistics(table: Table, parts: &[RecordBatch], rows: usize) -> Value {
+    let (mut least, mut greatest, mut nulls) = (Map::new(), Map::new(), Map::new());
+    for name in layout::statistics_columns(table) {
+        let columns = || parts.iter().filter_map(|part| part.column_by_name(name));
+        nulls.insert(name.to_owned(), json!(columns().map(|c| c.null_count()).sum::<usize>()));
+        for (values, bound) in [(&mut least, Bound::Least), (&mut greatest, Bound::Greatest)] {
+            if let Some(value) = columns().filter_map(|c| bound.of(c)).reduce(|a, b| bound.choose(a, b)) {
+                values.insert(name.to_owned(), value.told());
+            }
+        }
+    }
+    json!({ "numRecords": rows, "minValues": least, "maxValues": greatest, "nullCount": nulls })
+}
+
+#[derive(Clone, Copy)]
+enum Bound {
+    Least,
+    Greatest,
+}
+
+/// A value of a column that has statistics.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
+enum Extreme {
+    Int(i64),
+    Time(i64),
+    Day(i32),
+    Text(String),
+}
+
+impl Bound {
+    fn of(self, column: &ArrayRef) -> Option<Extreme> {
+        macro_rules! number {
+            ($type:ty) => {
+                match self {
+                    Bound::Least => aggregate::min(column.as_primitive::<$type>()),
+                    Bound::Greatest => aggregate::max(column.as_primitive::<$type>()),
+                }
+            };
+        }
+        match column.data_type() {
+            DataType::Int64 => number!(Int64Type).map(Extreme::Int),
+            DataType::Int32 => number!(Int32Type).map(|v| Extreme::Int(v.into())),
+            DataType::Timestamp(..) => number!(TimestampMicrosecondType).map(Extreme::Time),
+            DataType::Date32 => number!(Date32Type).map(Extreme::Day),
+            DataType::Utf8 => match self {
+                Bound::Least => aggregate::min_string(column.as_string::<i32>()),
+                Bound::Greatest => aggregate::max_string(column.as_string::<i32>()),
+            }
+            .map(|text| Extreme::Text(text.to_owned())),
+            _ => None,
+        }
+    }
+
+    fn choose(self, a: Extreme, b: Extreme) -> Extreme {
+        match self {
+            Bound::Least => a.min(b),
+            Bound::Greatest => a.max(b),
+        }
+    }
+}
+
+impl Extreme {
+    fn told(self) -> Value {
+        match self {
+            Extreme::Int(value) => json!(value),
+            Extreme::Time(micros) => json!(Instant(micros).to_string()),
+            Extreme::Day(day) => json!(Day(day).to_string()),
+            Extreme::Text(text) => json!(text),
+        }
+    }
+}
