@@ -3,8 +3,8 @@
 use std::str::FromStr;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, Date32Array, Int64Array};
-use arrow::datatypes::{DataType, Int64Type, TimeUnit, TimestampMicrosecondType};
+use arrow::array::{Array, ArrayRef, AsArray, Date32Array, Int64Array, Int64Builder, ListBuilder};
+use arrow::datatypes::{DataType, Field, Int64Type, TimeUnit, TimestampMicrosecondType};
 use chrono::{Offset, TimeZone};
 use chrono_tz::Tz;
 use datafusion::common::{Result, exec_err};
@@ -14,7 +14,7 @@ use event::Instant;
 use super::scalar_function;
 
 pub(super) fn functions() -> Vec<ScalarUDF> {
-    vec![BusinessDay::udf(), HourMask::udf()]
+    vec![BusinessDay::udf(), HourMask::udf(), HoursOf::udf()]
 }
 
 fn instant() -> DataType {
@@ -31,6 +31,11 @@ scalar_function! {
     /// `hour_mask(from_minute, to_minute)`: bit h is set if the local hour h is open for at least a minute. Minutes count
     /// from local midnight, the end is exclusive, beyond 1440 it is after midnight.
     HourMask, "hour_mask", [DataType::Int64, DataType::Int64] -> DataType::Int64, hour_mask
+}
+
+scalar_function! {
+    /// `hours_of(mask)`: the hours whose bits are set, ascending.
+    HoursOf, "hours_of", [DataType::Int64] -> DataType::List(Arc::new(Field::new_list_field(DataType::Int64, true))), hours_of
 }
 
 fn business_day(args: &[ArrayRef]) -> Result<ArrayRef> {
@@ -60,6 +65,16 @@ fn hour_mask(args: &[ArrayRef]) -> Result<ArrayRef> {
     let (from, to) = (args[0].as_primitive::<Int64Type>(), args[1].as_primitive::<Int64Type>());
     let masks = (0..from.len()).map(|i| (from.is_valid(i) && to.is_valid(i)).then(|| mask(from.value(i), to.value(i))));
     Ok(Arc::new(masks.collect::<Int64Array>()))
+}
+
+fn hours_of(args: &[ArrayRef]) -> Result<ArrayRef> {
+    let masks = args[0].as_primitive::<Int64Type>();
+    let mut lists = ListBuilder::new(Int64Builder::with_capacity(masks.len() * 12));
+    for mask in masks {
+        (0..24).filter(|hour| mask.unwrap_or(0) >> hour & 1 == 1).for_each(|hour| lists.values().append_value(hour));
+        lists.append(mask.is_some());
+    }
+    Ok(Arc::new(lists.finish()))
 }
 
 /// The local hours that [from, to) touches, as bits 0..=23.
