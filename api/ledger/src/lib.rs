@@ -23,11 +23,13 @@ mod orders;
 mod redeem;
 mod refusals;
 mod sell;
+mod stranded;
 mod sweep;
 mod writer;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::thread::JoinHandle;
 
 use event::Clock;
@@ -47,6 +49,7 @@ pub use members::{MemberEntry, MemberPut, MemberView};
 pub use orders::{LineDetail, OrderDetail};
 pub use redeem::{EntitlementLeft, Redeem, Redeemed, RedeemedUnit, Take, UnitValue};
 pub use sell::{Sell, SellLine, Sold, SoldLine};
+pub use stranded::{Stranded, StrandedHolder};
 pub use sweep::Swept;
 pub use writer::Written;
 
@@ -69,6 +72,21 @@ struct Inner {
     end: watch::Receiver<i64>,
     readers: Mutex<Vec<Connection>>,
     reading: Semaphore,
+}
+
+/// What the writer has done since the ledger was opened, and what waits for it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Stats {
+    /// Transactions committed.
+    pub commits: u64,
+    /// Transactions that failed.
+    pub failed_commits: u64,
+    /// Commands run in them.
+    pub commands: u64,
+    /// Time spent in them, commands and fsync together.
+    pub commit_micros: u64,
+    /// Commands waiting.
+    pub waiting: usize,
 }
 
 impl Ledger {
@@ -122,6 +140,19 @@ impl Ledger {
     /// The log's next offset after the latest commit, as it moves.
     pub fn end(&self) -> watch::Receiver<i64> {
         self.0.end.clone()
+    }
+
+    /// Figures for metrics.
+    pub fn stats(&self) -> Stats {
+        let counters = &self.0.published.counters;
+        let waiting = self.0.queue.lock().as_ref().map_or(0, |queue| queue.max_capacity() - queue.capacity());
+        Stats {
+            commits: counters.commits.load(Ordering::Relaxed),
+            failed_commits: counters.failed_commits.load(Ordering::Relaxed),
+            commands: counters.commands.load(Ordering::Relaxed),
+            commit_micros: counters.commit_micros.load(Ordering::Relaxed),
+            waiting,
+        }
     }
 
     /// Deletes the log below `below`, in small pieces between commits. How many segments went.

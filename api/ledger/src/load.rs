@@ -11,10 +11,10 @@ use rusqlite::params;
 
 use crate::entitlements::{self, EntitlementRow, OrderRow};
 use crate::error::{Result, attempt, invalid};
-use event::first_id_at;
 use crate::sell::{insert_code, insert_order};
 use crate::writer::{Work, Written};
 use crate::{Ledger, catalog, members};
+use event::first_id_at;
 
 /// Messages of one stream, compressed by `eventlog::outbox::compress` off the writer's thread: 1 to 4,096 of them.
 #[derive(Clone, Debug, PartialEq)]
@@ -188,7 +188,7 @@ fn take_in(work: &mut Work<'_>, load: LoadChunk) -> Result<()> {
 
 fn line_row(order: &LoadOrder, line: &LoadLine, catalog_seq: i64) -> Result<EntitlementRow> {
     let fault = |what: &str| invalid(format!("entitlement {}: {what}", line.entitlement_id));
-    line.payment.check().map_err(|e| fault(&e.to_string()))?;
+    line.payment.check_for(line.terms.product_type).map_err(|e| fault(&e.to_string()))?;
     let counts = line.units.counts();
     if counts.total < 1 {
         return Err(fault("it has no units"));

@@ -353,7 +353,12 @@ fn choose(
 }
 
 /// The order that a take's code, token or id stands for. Wrong codes are counted (R10).
-pub(crate) fn find_order(work: &Work<'_>, command: &Redeem, take: &Take, tokens: &mut Vec<QrToken>) -> Result<Result<OrderId, Refusal>> {
+pub(crate) fn find_order(
+    work: &Work<'_>,
+    command: &Redeem,
+    take: &Take,
+    tokens: &mut Vec<QrToken>,
+) -> Result<Result<OrderId, Refusal>> {
     let (store, terminal) = (&command.store_id, command.terminal_id.as_ref());
     if let Some(order_id) = take.order_id {
         return Ok(Ok(order_id));

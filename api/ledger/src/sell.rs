@@ -137,8 +137,8 @@ impl Ledger {
         if command.package.is_some() && command.lines.iter().any(|line| line.payment.is_some()) {
             return Err(invalid("either the package or its lines say what was paid, not both"));
         }
-        for payment in command.lines.iter().filter_map(|line| line.payment).chain(command.package) {
-            payment.check().map_err(invalid)?;
+        if let Some(package) = command.package {
+            package.check().map_err(invalid)?;
         }
         let request = request.clone();
         self.write(move |work| sell(work, &request, &command)).await
@@ -221,6 +221,7 @@ fn decide(work: &mut Work<'_>, command: &Sell) -> Result<Result<Vec<Line>, Refus
             None if price.is_some() => Payment::cash(list_price_fen),
             None => return Err(invalid(format!("product {} has no list price here: say what was paid", line.product_id))),
         };
+        payment.check_for(terms.product_type).map_err(invalid)?;
         let units = Units::new(units as usize);
         let counts = units.counts();
         let card = Entitlement {

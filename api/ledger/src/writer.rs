@@ -6,6 +6,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use event::{Clock, Event, Instant, Stream};
 use eventlog::outbox;
@@ -44,6 +45,16 @@ impl<T> Written<T> {
 pub(crate) struct Published {
     pub(crate) catalog: RwLock<Arc<Catalog>>,
     pub(crate) keys: RwLock<Arc<Keys>>,
+    pub(crate) counters: Counters,
+}
+
+/// What the writer has done since it was opened.
+#[derive(Debug, Default)]
+pub(crate) struct Counters {
+    pub(crate) commits: AtomicU64,
+    pub(crate) commands: AtomicU64,
+    pub(crate) failed_commits: AtomicU64,
+    pub(crate) commit_micros: AtomicU64,
 }
 
 /// What waits for the writer.
@@ -219,7 +230,13 @@ impl Writer {
         if group.is_empty() {
             return;
         }
+        let started = std::time::Instant::now();
         let commit = self.transaction(&mut group).map_err(Arc::new);
+        let counters = &self.published.counters;
+        let commits = if commit.is_ok() { &counters.commits } else { &counters.failed_commits };
+        commits.fetch_add(1, Ordering::Relaxed);
+        counters.commands.fetch_add(group.len() as u64, Ordering::Relaxed);
+        counters.commit_micros.fetch_add(started.elapsed().as_micros() as u64, Ordering::Relaxed);
         match &commit {
             Ok(()) => self.publish(),
             Err(fault) => {

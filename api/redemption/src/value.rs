@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::ProductType;
+
 /// An amount of money in fen and the parts of it that were not paid now: drawn from stored value (principal, bonus), paid
 /// with points, covered by a coupon. What the parts leave of `paid_fen` is cash.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -52,6 +54,15 @@ impl Payment {
             return Err(BadPayment::PartsExceedPaid { parts_fen, paid_fen: self.paid_fen });
         }
         Ok(())
+    }
+
+    /// Whether the amounts can be the payment for a product of this type. On a sale of stored value the bonus is what is
+    /// given on top, no part of what is paid.
+    pub fn check_for(&self, product_type: ProductType) -> Result<(), BadPayment> {
+        match product_type {
+            ProductType::StoredValue if self.bonus_fen >= 0 => Payment { bonus_fen: 0, ..*self }.check(),
+            _ => self.check(),
+        }
     }
 
     /// Cash first, then the parts: the order in which odd fen are dealt.
@@ -174,6 +185,8 @@ mod tests {
             expect!["1 (1 0 0 0), 1 (0 1 0 0)"],
         );
         assert_eq!(Payment::cash(100).of_unit(0, 3), Payment::default());
+        let with_bonus = Payment { paid_fen: 1000, bonus_fen: 2000, ..Default::default() };
+        assert!(with_bonus.check_for(ProductType::StoredValue).is_ok() && with_bonus.check_for(ProductType::Card).is_err());
         assert_eq!(Payment::cash(100).of_unit(4, 3), Payment::default());
     }
 
