@@ -1,0 +1,86 @@
+//! Whether it runs well: `/healthz` for whoever restarts it, `/readyz` for whoever sends it requests, `/metrics` for whoever
+//! watches. Open to all: they say how much and how far, never what.
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::header;
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::App;
+use super::metrics::Gauge;
+use super::problem::Problem;
+
+/// Whether the process lives.
+#[utoipa::path(get, path = "/healthz", tag = "operation", responses((status = 200, body = String, description = "`ok`")))]
+pub async fn alive() -> &'static str {
+    "ok\n"
+}
+
+/// How far reading is.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Readiness {
+    /// Next offset of the log.
+    log_end: i64,
+    /// Offset up to which answers include it.
+    visible_to: i64,
+}
+
+/// Whether it can serve.
+///
+/// Ingest runs and is close behind the log, so that answers come in time. Otherwise 503 says why.
+#[utoipa::path(get, path = "/readyz", tag = "operation", responses((status = 200, body = Readiness)))]
+pub async fn ready(State(app): State<App>) -> Result<Json<Readiness>, Problem> {
+    let status = app.ingest.status();
+    let (log_end, visible_to) = (log_end(&app), app.views.current().position().next(0));
+    if status.ended {
+        let why = status.last_error.unwrap_or_else(|| "no reason was left".into());
+        return Err(Problem::unavailable("ingest_ended", format!("Ingest has ended, restart the process: {why}")));
+    }
+    let behind = log_end - visible_to;
+    if behind > app.limits.ready_lag_events {
+        return Err(Problem::unavailable(
+            "behind",
+            format!("Answers are {behind} events behind the log, at {visible_to} of {log_end}"),
+        ));
+    }
+    Ok(Json(Readiness { log_end, visible_to }))
+}
+
+/// Figures for Prometheus.
+#[utoipa::path(get, path = "/metrics", tag = "operation", responses((status = 200, content_type = "application/openmetrics-text", body = String)))]
+pub async fn metrics(State(app): State<App>) -> Result<Response, Problem> {
+    let text = app.metrics.show(&gauges(&app)).map_err(|e| Problem::internal(&e))?;
+    Ok(([(header::CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")], text).into_response())
+}
+
+fn log_end(app: &App) -> i64 {
+    *app.ledger.end().borrow()
+}
+
+/// What is read off the process as it runs.
+fn gauges(app: &App) -> Vec<Gauge> {
+    let (status, view) = (app.ingest.status(), app.views.current());
+    let one = |name, help, value| Gauge { name, help, table: None, value };
+    let mut gauges = vec![
+        one("log_end", "Next offset of the log", log_end(app)),
+        one("visible_to", "Offset up to which answers include the log", view.position().next(0)),
+        one("tail_rows", "Rows that answers take from the tail", view.freshness().tail_rows as i64),
+        one("tail_bytes", "Bytes of rows that stand in no commit yet", status.tail_bytes as i64),
+        one("ingest_ended", "1 if ingest gave up and the process must be restarted", status.ended.into()),
+        one("ingest_failing", "1 while the last thing ingest tried has failed", status.last_error.is_some().into()),
+    ];
+    type Read = fn(&ingest::TableStatus) -> i64;
+    let of_tables: [(&str, &str, Read); 5] = [
+        ("committed_offset", "Offset up to which the table's commit holds the log", |t| t.committed.next(0)),
+        ("lake_version", "Delta version of the table", |t| t.version as i64),
+        ("lake_files", "Live files of the table", |t| t.files as i64),
+        ("uncommitted_rows", "Rows of the table in no commit yet", |t| t.tail_rows as i64),
+        ("committed_rows", "Rows of the table committed since the start", |t| t.committed_rows as i64),
+    ];
+    for (name, help, read) in of_tables {
+        gauges.extend(status.tables.iter().map(|(table, t)| Gauge { name, help, table: Some(table.name()), value: read(t) }));
+    }
+    gauges
+}
