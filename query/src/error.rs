@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use datafusion::common::DataFusionError;
 use datafusion::arrow::error::ArrowError;
+use datafusion::common::DataFusionError;
 
 /// What went wrong. [`Error::kind`] is what a door maps to a status or an exit code.
 #[derive(Debug, thiserror::Error)]
@@ -59,6 +59,19 @@ pub enum Error {
     /// The answer has more rows than answers may.
     #[error("stopped after {limit} rows, the most an answer may have; aggregate, or add a LIMIT")]
     TooManyRows {
+        /// The limit.
+        limit: u64,
+    },
+    /// The statement joins without equality what is too much for that.
+    #[error(
+        "it would compare every one of about {left} rows with every one of about {right}, more than the {limit} pairs a \
+         statement may compare; join on an equality, or aggregate first"
+    )]
+    TooManyPairs {
+        /// Estimated rows of one side.
+        left: u64,
+        /// Estimated rows of the other.
+        right: u64,
         /// The limit.
         limit: u64,
     },
@@ -157,13 +170,12 @@ impl Error {
             Error::DeadlineExceeded { .. }
             | Error::MemoryExceeded { .. }
             | Error::TooManyRows { .. }
+            | Error::TooManyPairs { .. }
             | Error::TooLong { .. } => ErrorKind::Limit,
             Error::Busy { .. } | Error::NotYetVisible { .. } => ErrorKind::Unavailable,
-            Error::BadSource { .. }
-            | Error::Lake { .. }
-            | Error::Folder { .. }
-            | Error::Output { .. }
-            | Error::Engine(_) => ErrorKind::Internal,
+            Error::BadSource { .. } | Error::Lake { .. } | Error::Folder { .. } | Error::Output { .. } | Error::Engine(_) => {
+                ErrorKind::Internal
+            }
         }
     }
 

@@ -1,8 +1,12 @@
-//! What a statement may be: one, and reading.
+//! What a statement may be: one, reading, and no join of everything with everything.
 
 use datafusion::common::DataFusionError;
 use datafusion::execution::context::SQLOptions;
 use datafusion::logical_expr::LogicalPlan;
+use datafusion::physical_plan::aggregates::AggregateExec;
+use datafusion::physical_plan::joins::{CrossJoinExec, NestedLoopJoinExec};
+use datafusion::physical_plan::union::UnionExec;
+use datafusion::physical_plan::{ExecutionPlan, StatisticsArgs, StatisticsContext};
 use datafusion::sql::parser::{DFParserBuilder, Statement};
 use datafusion::sql::sqlparser::ast::{Query, SetExpr, Statement as Sql};
 
@@ -32,6 +36,40 @@ pub(crate) fn verify(plan: &LogicalPlan) -> Result<()> {
         .with_allow_statements(false)
         .verify_plan(plan)
         .map_err(|_| forbidden(&plan.display().to_string()))
+}
+
+/// Refuses joins that compare more than `limit` pairs of rows: they hold a thread for minutes without a moment at which the
+/// deadline could stop them.
+pub(crate) fn verify_joins(plan: &dyn ExecutionPlan, limit: u64) -> Result<()> {
+    estimate(plan, limit).map(drop)
+}
+
+/// About how many rows a plan gives, from above. Equality joins are taken to go by keys.
+fn estimate(plan: &dyn ExecutionPlan, limit: u64) -> Result<u64> {
+    /// What a source without statistics is taken for.
+    const UNKNOWN_ROWS: u64 = 1_000_000;
+    let inputs = plan.children().into_iter().map(|child| estimate(child.as_ref(), limit)).collect::<Result<Vec<_>>>()?;
+    let rows = match inputs.as_slice() {
+        [] => known_rows(plan).unwrap_or(UNKNOWN_ROWS),
+        [one] => match plan.downcast_ref::<AggregateExec>() {
+            Some(aggregate) if aggregate.group_expr().is_empty() => 1,
+            _ => *one,
+        },
+        [left, right] if plan.is::<NestedLoopJoinExec>() || plan.is::<CrossJoinExec>() => {
+            match left.checked_mul(*right).filter(|pairs| *pairs <= limit) {
+                Some(pairs) => pairs,
+                None => return Err(Error::TooManyPairs { left: *left, right: *right, limit }),
+            }
+        }
+        several if plan.is::<UnionExec>() => several.iter().fold(0u64, |sum, n| sum.saturating_add(*n)),
+        several => several.iter().copied().max().unwrap_or(0),
+    };
+    Ok(plan.fetch().map_or(rows, |fetch| rows.min(fetch as u64)))
+}
+
+fn known_rows(plan: &dyn ExecutionPlan) -> Option<u64> {
+    let statistics = StatisticsContext::new().compute(plan, &StatisticsArgs::new()).ok()?;
+    statistics.num_rows.get_value().map(|n| *n as u64)
 }
 
 fn reads(statement: &Statement) -> bool {

@@ -49,7 +49,13 @@ pub(crate) struct LakeFile {
 impl Committed {
     /// A table without files.
     pub fn none(table: Table) -> Self {
-        Committed { table, version: None, upto: Position::default(), store: ObjectStoreUrl::local_filesystem(), files: Vec::new() }
+        Committed {
+            table,
+            version: None,
+            upto: Position::default(),
+            store: ObjectStoreUrl::local_filesystem(),
+            files: Vec::new(),
+        }
     }
 
     /// The files of the version `delta` stands at. What `before` knows of them already is not parsed again: files never
@@ -57,10 +63,10 @@ impl Committed {
     pub fn read(table: Table, delta: &DeltaTable, upto: Position, before: Option<&Committed>) -> Result<Self, DeltaTableError> {
         let snapshot = delta.snapshot()?;
         let root = delta.table_url();
-        let store = ObjectStoreUrl::parse(&root[..url::Position::BeforePath]).map_err(|e| DeltaTableError::Generic(e.to_string()))?;
+        let store =
+            ObjectStoreUrl::parse(&root[..url::Position::BeforePath]).map_err(|e| DeltaTableError::Generic(e.to_string()))?;
         let base = object_store::path::Path::from_url_path(root.path())?;
-        let known: HashMap<&str, &LakeFile> =
-            before.into_iter().flat_map(|b| &b.files).map(|f| (f.path.as_str(), f)).collect();
+        let known: HashMap<&str, &LakeFile> = before.into_iter().flat_map(|b| &b.files).map(|f| (f.path.as_str(), f)).collect();
         let adds = Adds::new(table, snapshot.add_actions_table(true)?)?;
         let files = (0..adds.len())
             .map(|row| match known.get(adds.path(row)) {
@@ -74,10 +80,11 @@ impl Committed {
     /// The latest `recorded_at` of any row, to the millisecond below.
     pub fn recorded_at(&self) -> Option<Instant> {
         let index = queried_schema(self.table).index_of("recorded_at").ok()?;
-        let of_file = |file: &LakeFile| match file.file.statistics.as_ref()?.column_statistics.get(index)?.max_value.get_value()? {
-            ScalarValue::TimestampMicrosecond(at, _) => at.map(|at| Instant(at - CUT_OFF_MICROS)),
-            _ => None,
-        };
+        let of_file =
+            |file: &LakeFile| match file.file.statistics.as_ref()?.column_statistics.get(index)?.max_value.get_value()? {
+                ScalarValue::TimestampMicrosecond(at, _) => at.map(|at| Instant(at - CUT_OFF_MICROS)),
+                _ => None,
+            };
         self.files.iter().filter_map(of_file).max()
     }
 }
@@ -158,11 +165,18 @@ impl Adds {
     }
 
     fn file(&self, row: usize, base: &object_store::path::Path) -> Result<LakeFile, DeltaTableError> {
-        let location = object_store::path::Path::from_url_path(self.path(row))?.parts().fold(base.clone(), |at, part| at.join(part));
+        let location =
+            object_store::path::Path::from_url_path(self.path(row))?.parts().fold(base.clone(), |at, part| at.join(part));
         let bytes = self.number("size_bytes", row).unwrap_or(0) as u64;
         let rows = self.number("num_records", row);
         let month = self.months.as_ref().map(|m| m.as_string::<i32>().value(row).to_owned());
-        let meta = object_store::ObjectMeta { location, last_modified: chrono::DateTime::UNIX_EPOCH, size: bytes, e_tag: None, version: None };
+        let meta = object_store::ObjectMeta {
+            location,
+            last_modified: chrono::DateTime::UNIX_EPOCH,
+            size: bytes,
+            e_tag: None,
+            version: None,
+        };
         let schema = queried_schema(self.table);
         let of_file = schema.fields().len() - usize::from(self.table.partitioned());
         let statistics = Statistics {
@@ -197,7 +211,9 @@ impl Adds {
             }
         };
         ColumnStatistics {
-            null_count: self.number(&format!("null_count.{name}"), row).map_or(Precision::Absent, |n| Precision::Exact(n as usize)),
+            null_count: self
+                .number(&format!("null_count.{name}"), row)
+                .map_or(Precision::Absent, |n| Precision::Exact(n as usize)),
             min_value: bound("min"),
             max_value: bound("max"),
             ..ColumnStatistics::new_unknown()
@@ -217,12 +233,26 @@ pub(crate) async fn open(lake: &Path, table: Table) -> Result<Option<DeltaTable>
     Ok(Some(delta))
 }
 
-/// How far the embedded log is in the version `delta` stands at.
-pub(crate) async fn committed_position(table: Table, delta: &DeltaTable, log_id: &str) -> Result<Position> {
-    let read = async {
-        let log_store = delta.log_store();
-        delta.snapshot()?.transaction_version(log_store.as_ref(), format!("{log_id}/0")).await
-    };
-    let next = read.await.map_err(|source| Error::Lake { table: table.name().to_owned(), source })?;
-    Ok(Position::single(next.unwrap_or(0)))
+/// The table property that names the log a table is filled from.
+const LOG_PROPERTY: &str = "hexiao.log";
+
+/// The id of the log that `delta` is filled from.
+pub(crate) fn log_id(delta: &DeltaTable) -> Option<String> {
+    delta.snapshot().ok()?.table_config().unknown_properties.get(LOG_PROPERTY).cloned()
+}
+
+/// How far the log is in the version `delta` stands at: the app transactions of its partitions, which count from 0.
+pub(crate) async fn committed_position(table: Table, delta: &DeltaTable) -> Result<Position> {
+    let failed = |source| Error::Lake { table: table.name().to_owned(), source };
+    let mut position = Position::default();
+    let Some(log_id) = log_id(delta) else { return Ok(position) };
+    let log_store = delta.log_store();
+    for partition in 0.. {
+        let app_id = eventlog::app_id(&log_id, partition);
+        match delta.snapshot().map_err(failed)?.transaction_version(log_store.as_ref(), app_id).await.map_err(failed)? {
+            Some(next) => position.advance(partition, next),
+            None => break,
+        }
+    }
+    Ok(position)
 }

@@ -13,6 +13,7 @@ pub mod output;
 mod params;
 mod pool;
 mod provider;
+pub mod reader;
 mod schemas;
 mod source;
 mod system;

@@ -47,7 +47,13 @@ impl LakeTable {
         LakeTable { table, view, schema: queried_schema(table) }
     }
 
-    fn files(&self, state: &dyn Session, projection: Option<&Vec<usize>>, filters: &[Expr], limit: Option<usize>) -> Result<Option<Arc<dyn ExecutionPlan>>> {
+    fn files(
+        &self,
+        state: &dyn Session,
+        projection: Option<&Vec<usize>>,
+        filters: &[Expr],
+        limit: Option<usize>,
+    ) -> Result<Option<Arc<dyn ExecutionPlan>>> {
         let lake = &self.view.lake;
         let predicate = match conjunction(filters.to_vec()) {
             Some(filter) => Some(state.create_physical_expr(filter, &self.schema.clone().to_dfschema()?)?),
@@ -64,7 +70,8 @@ impl LakeTable {
 
         let table_schema = self.table_schema();
         let whole = table_schema.table_schema().clone();
-        let mut options = TableParquetOptions { global: state.config().options().execution.parquet.clone(), ..Default::default() };
+        let mut options =
+            TableParquetOptions { global: state.config().options().execution.parquet.clone(), ..Default::default() };
         if filters.iter().any(|f| self.looks_up(f)) {
             options.global.pushdown_filters = true;
             options.global.reorder_filters = true;
@@ -121,10 +128,12 @@ impl LakeTable {
     /// Whether `filter` compares a look-up column with a value.
     fn looks_up(&self, filter: &Expr) -> bool {
         let Table::Events(stream) = self.table else { return false };
-        let names_id = |e: &Expr| matches!(e, Expr::Column(c) if c.name == "event_id" || stream.lookup_columns().contains(&c.name.as_str()));
+        let names_id =
+            |e: &Expr| matches!(e, Expr::Column(c) if c.name == "event_id" || stream.lookup_columns().contains(&c.name.as_str()));
         match filter {
             Expr::BinaryExpr(BinaryExpr { left, op: Operator::Eq, right }) => {
-                (names_id(left) && matches!(**right, Expr::Literal(..))) || (names_id(right) && matches!(**left, Expr::Literal(..)))
+                (names_id(left) && matches!(**right, Expr::Literal(..)))
+                    || (names_id(right) && matches!(**left, Expr::Literal(..)))
             }
             Expr::InList(list) => names_id(&list.expr) && !list.negated,
             _ => false,
@@ -157,7 +166,13 @@ impl TableProvider for LakeTable {
         Ok(vec![TableProviderFilterPushDown::Inexact; filters.len()])
     }
 
-    async fn scan(&self, state: &dyn Session, projection: Option<&Vec<usize>>, filters: &[Expr], limit: Option<usize>) -> Result<Arc<dyn ExecutionPlan>> {
+    async fn scan(
+        &self,
+        state: &dyn Session,
+        projection: Option<&Vec<usize>>,
+        filters: &[Expr],
+        limit: Option<usize>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
         let files = self.files(state, projection, filters, limit)?;
         match files {
             Some(files) if self.view.tail.rows() == 0 => Ok(files),

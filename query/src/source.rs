@@ -109,9 +109,8 @@ impl Source {
                     source.headings.insert(key["Heading ".len()..].to_owned(), text.to_owned());
                 }
                 Some((key, text)) if key.starts_with("Param ") => {
-                    let parameter = parameter(&key["Param ".len()..], text).ok_or_else(|| {
-                        bad(format!("`{line}`: expected `Param NAME: TYPE [= DEFAULT]. What it means.`"))
-                    })?;
+                    let parameter = parameter(&key["Param ".len()..], text)
+                        .ok_or_else(|| bad(format!("`{line}`: expected `Param NAME: TYPE [= DEFAULT]. What it means.`")))?;
                     source.parameters.push(parameter);
                 }
                 _ => doc.push(line),
@@ -233,7 +232,12 @@ mod tests {
 
     #[test]
     fn parameters_are_typed_and_checked() {
-        check(&[("from", "2026-02-01")], expect![[r#"Params({"from": Day(Day(20485)), "per": Text("week"), "store": Null(Text), "to": Day(Day(20512)), "today": Day(Day(20513))})"#]]);
+        check(
+            &[("from", "2026-02-01")],
+            expect![[
+                r#"Params({"from": Day(Day(20485)), "per": Text("week"), "store": Null(Text), "to": Day(Day(20512)), "today": Day(Day(20513))})"#
+            ]],
+        );
         check(&[], expect!["parameter `from` is required: First day."]);
         check(&[("from", "1 Feb")], expect!["parameter `from` is `1 Feb`; expected a day as YYYY-MM-DD"]);
         check(&[("from", "2026-02-01"), ("per", "year")], expect!["parameter `per` is `year`; it may be day, week"]);

@@ -81,7 +81,11 @@ fn as_queried(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch, Ar
         .columns()
         .iter()
         .zip(schema.fields())
-        .map(|(column, field)| if column.data_type() == field.data_type() { Ok(column.clone()) } else { cast(column, field.data_type()) })
+        .map(
+            |(column, field)| {
+                if column.data_type() == field.data_type() { Ok(column.clone()) } else { cast(column, field.data_type()) }
+            },
+        )
         .collect::<Result<Vec<_>, _>>()?;
     compact(RecordBatch::try_new(schema.clone(), columns)?)
 }

@@ -97,6 +97,14 @@ impl View {
         Ok(())
     }
 
+    /// Below it every table that exists has its rows in a commit.
+    pub(crate) fn committed_everywhere(&self) -> Position {
+        let reached = || self.tables.values().filter(|t| t.lake.version.is_some()).map(|t| &t.lake.upto);
+        let partitions = reached().flat_map(|p| p.0.keys());
+        let lowest = |partition| reached().map(|p| p.next(partition)).min().unwrap_or(0);
+        Position(partitions.map(|p| (*p, lowest(*p))).collect())
+    }
+
     pub(crate) fn table(&self, table: Table) -> &TableView {
         &self.tables[&table]
     }

@@ -28,10 +28,10 @@ pub struct Views {
 }
 
 impl Views {
-    /// The View of the lake in `lake` as it is now, with an empty tail; `log_id` names the log its offsets are of. Tables
-    /// that do not exist yet have no rows until they are committed to.
-    pub async fn open(lake: &Path, log_id: &str) -> Result<Arc<Views>> {
-        let (view, deltas) = load(lake, log_id).await?;
+    /// The View of the lake in `lake` as it is now, with an empty tail. Tables that do not exist
+    /// yet have no rows until they are committed to.
+    pub async fn open(lake: &Path) -> Result<Arc<Views>> {
+        let (view, deltas) = load(lake).await?;
         Ok(Arc::new(Views {
             current: ArcSwap::from_pointee(view),
             replacing: Mutex::new(()),
@@ -62,7 +62,10 @@ impl Views {
         tokio::time::timeout(timeout, wait).await.map_err(|_| Error::NotYetVisible { waited: timeout })
     }
 
-    fn replace(&self, change: impl FnOnce(&mut View) -> Result<(), arrow::error::ArrowError>) -> Result<(), arrow::error::ArrowError> {
+    fn replace(
+        &self,
+        change: impl FnOnce(&mut View) -> Result<(), arrow::error::ArrowError>,
+    ) -> Result<(), arrow::error::ArrowError> {
         let _only = self.replacing.lock();
         let mut view = View::clone(&self.current.load());
         change(&mut view)?;
@@ -126,13 +129,13 @@ impl std::fmt::Debug for Views {
 
 /// The newest version of every table, without a tail. Its position is the lowest of the tables': up to there nothing is
 /// missing in any of them.
-pub(crate) async fn load(lake: &Path, log_id: &str) -> Result<(View, BTreeMap<Table, Option<DeltaTable>>)> {
+pub(crate) async fn load(lake: &Path) -> Result<(View, BTreeMap<Table, Option<DeltaTable>>)> {
     let mut view = View::empty();
     let mut deltas = BTreeMap::new();
     for table in Table::all() {
         let delta = lake::open(lake, table).await?;
         if let Some(delta) = &delta {
-            let upto = lake::committed_position(table, delta, log_id).await?;
+            let upto = lake::committed_position(table, delta).await?;
             let committed = Committed::read(table, delta, upto, None)
                 .map_err(|source| Error::Lake { table: table.name().to_owned(), source })?;
             view.as_of = view.as_of.max(committed.recorded_at());
@@ -140,8 +143,6 @@ pub(crate) async fn load(lake: &Path, log_id: &str) -> Result<(View, BTreeMap<Ta
         }
         deltas.insert(table, delta);
     }
-    let of_table = |t: &crate::view::TableView| t.lake.upto.next(0);
-    let lowest = view.tables.values().filter(|t| t.lake.version.is_some()).map(of_table).min().unwrap_or(0);
-    view.position = Position::single(lowest);
+    view.position = view.committed_everywhere();
     Ok((view, deltas))
 }

@@ -24,10 +24,8 @@ fn answer(rows: usize) -> Answer {
         log_position: [(0, 17)].into(),
         tail_rows: 1,
     };
-    let presentation = Presentation {
-        additive: vec!["value_fen".to_owned()],
-        headings: [("share".to_owned(), "estimate".to_owned())].into(),
-    };
+    let presentation =
+        Presentation { additive: vec!["value_fen".to_owned()], headings: [("share".to_owned(), "estimate".to_owned())].into() };
     Answer { schema: batch.schema(), freshness, presentation, rows: Box::pin(futures::stream::iter([Ok(batch)])) }
 }
 

@@ -1,5 +1,8 @@
 //! The `.slt` files beside the relations and reports, and what needs more than SQL.
 
 mod fixture;
+mod lake;
 mod limits;
+mod reader;
 mod slt;
+mod views;

@@ -95,8 +95,12 @@ fn cell(column: &ArrayRef, row: usize) -> String {
 
 fn files() -> Vec<PathBuf> {
     let sql = Path::new(env!("CARGO_MANIFEST_DIR")).join("../sql");
-    let in_folder = |folder: &str| std::fs::read_dir(sql.join(folder)).unwrap().map(|e| e.unwrap().path());
-    let mut files: Vec<_> = in_folder("views").chain(in_folder("reports")).filter(|f| f.extension().is_some_and(|e| e == "slt")).collect();
+    let in_folder = |folder: &str| std::fs::read_dir(sql.join(folder)).into_iter().flatten().map(|e| e.unwrap().path());
+    let mut files: Vec<_> = ["views", "reports", "tests"]
+        .into_iter()
+        .flat_map(in_folder)
+        .filter(|f| f.extension().is_some_and(|e| e == "slt"))
+        .collect();
     files.sort();
     files
 }

@@ -76,7 +76,9 @@ fn disk(args: &[ArrayRef]) -> Result<ArrayRef> {
         let known = cells.is_valid(i) && steps.is_valid(i) && (0..=STEPS_LIMIT).contains(&steps.value(i));
         match CellIndex::try_from(cells.value(i)) {
             Ok(cell) if known => {
-                cell.grid_disk::<Vec<_>>(steps.value(i) as u32).into_iter().for_each(|c| disks.values().append_value(u64::from(c)));
+                cell.grid_disk::<Vec<_>>(steps.value(i) as u32)
+                    .into_iter()
+                    .for_each(|c| disks.values().append_value(u64::from(c)));
                 disks.append(true);
             }
             _ => disks.append(false),

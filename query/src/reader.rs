@@ -1,0 +1,130 @@
+//! A View for a process that does not ingest: the lake as committed and the embedded log's rows since, read beside a running
+//! process or without one. It takes no lock and writes nothing.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use event::{Instant, Table};
+use eventlog::{Intake, IntakeConfig, KnownEvents, Position, Segment, outbox};
+use rusqlite::{Connection, OpenFlags};
+
+use crate::view::View;
+use crate::{Error, Result, lake, views};
+
+/// Each try loads the lake anew. The log keeps an hour behind the slowest table, so one is nearly always enough.
+const TRIES: usize = 5;
+
+/// Bytes of segments copied at a time; the read transaction stays open until all are, so that the cut is one.
+const CHUNK_BYTES: usize = 16 << 20;
+
+/// The View of the data folder `data` at this moment.
+///
+/// First the tables' versions are loaded, then a read transaction on the log, whose end is the cut: everything below it is
+/// in a version or in the log. If the log was pruned beyond a version in between, it starts again.
+pub async fn load(data: &Path) -> Result<Arc<View>> {
+    let folder = data.join("lake");
+    if !folder.is_dir() {
+        let missing = std::io::Error::new(std::io::ErrorKind::NotFound, "it has no lake; is it a data folder?");
+        return Err(Error::folder(data.display().to_string(), missing));
+    }
+    let ledger = data.join("ledger.sqlite");
+    for _ in 0..TRIES {
+        let (mut view, deltas) = views::load(&folder).await?;
+        if !ledger.exists() {
+            return Ok(Arc::new(view));
+        }
+        let log_id = deltas.values().flatten().find_map(lake::log_id);
+        let (file, from) = (ledger.clone(), view.committed_everywhere().next(0));
+        let copied = blocking(move || copy(&file, log_id.as_deref(), from)).await?;
+        let Some(log) = copied else { continue };
+        return blocking(move || {
+            decode(&mut view, &log)?;
+            Ok(Arc::new(view))
+        })
+        .await;
+    }
+    let pruned = std::io::Error::other("the log is pruned faster than the lake can be loaded");
+    Err(Error::folder(ledger.display().to_string(), pruned))
+}
+
+/// What the log held, copied out of it.
+struct Log {
+    segments: Vec<Segment>,
+    end: i64,
+    recorded_at: Instant,
+}
+
+/// Copies the log from `from` to its end; `None` if it no longer begins there.
+fn copy(file: &Path, log_id: Option<&str>, from: i64) -> Result<Option<Log>> {
+    let failed = |e: eventlog::Error| Error::folder(file.display().to_string(), e);
+    let sqlite = |e: rusqlite::Error| Error::folder(file.display().to_string(), e);
+    let conn =
+        Connection::open_with_flags(file, OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX).map_err(sqlite)?;
+    conn.busy_timeout(std::time::Duration::from_secs(5)).map_err(sqlite)?;
+    let transaction = conn.unchecked_transaction().map_err(sqlite)?;
+    let found = outbox::log_id(&transaction).map_err(failed)?;
+    if log_id.is_some_and(|expected| expected != found) {
+        let other = format!("its log is {found}, the lake was filled from {}", log_id.unwrap_or_default());
+        return Err(Error::folder(file.display().to_string(), other));
+    }
+    let end = outbox::end(&transaction).map_err(failed)?;
+    if from > end {
+        let behind = format!("the log ends at {end} and the lake was filled up to {from}: was the file restored from a backup?");
+        return Err(Error::folder(file.display().to_string(), behind));
+    }
+    if outbox::pruned_to(&transaction).map_err(failed)? > from {
+        return Ok(None);
+    }
+    let mut segments = Vec::new();
+    let mut next = from;
+    while next < end {
+        let chunk = outbox::read(&transaction, next, CHUNK_BYTES).map_err(failed)?;
+        let Some(last) = chunk.last() else { break };
+        next = last.next_offset();
+        segments.extend(chunk);
+    }
+    let recorded_at = outbox::last_recorded_at(&transaction).map_err(failed)?;
+    Ok(Some(Log { segments, end, recorded_at }))
+}
+
+/// Adds to `view` the rows that the log comes to, by the same rules as ingest.
+fn decode(view: &mut View, log: &Log) -> Result<()> {
+    let failed = |e: eventlog::Error| Error::folder("the log's tail", e);
+    let committed = view.tables.iter().filter(|(_, t)| t.lake.version.is_some()).map(|(table, t)| (*table, t.lake.upto.clone()));
+    let mut intake = Intake::new(Arc::new(Files::of(view)), committed.collect(), IntakeConfig::default());
+    let taken = intake.take(&log.segments).map_err(failed)?;
+    view.append(&taken.batches).map_err(|e| Error::folder("the log's tail", e))?;
+    view.position = Position::single(log.end);
+    if log.end > 0 {
+        view.as_of = view.as_of.max(Some(log.recorded_at));
+    }
+    Ok(())
+}
+
+/// The View's files, where known events are looked for.
+#[derive(Debug)]
+struct Files(HashMap<(Table, Option<String>), Vec<PathBuf>>);
+
+impl Files {
+    fn of(view: &View) -> Self {
+        let mut files: HashMap<_, Vec<PathBuf>> = HashMap::new();
+        for (table, t) in &view.tables {
+            for file in &t.lake.files {
+                let path = PathBuf::from(format!("/{}", file.file.object_meta.location));
+                files.entry((*table, file.month.clone())).or_default().push(path);
+            }
+        }
+        Files(files)
+    }
+}
+
+impl KnownEvents for Files {
+    fn files(&self, table: Table, month: Option<&str>) -> eventlog::Result<Vec<PathBuf>> {
+        Ok(self.0.get(&(table, month.map(str::to_owned))).cloned().unwrap_or_default())
+    }
+}
+
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+    tokio::task::spawn_blocking(work).await.map_err(|e| Error::folder("the data folder", e))?
+}
