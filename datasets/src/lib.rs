@@ -6,8 +6,10 @@
 mod chain;
 mod chunk;
 mod files;
+mod import;
 
 pub use chain::{Chain, ChainConfig, EntitlementState, FinalState, HoldState, MemberState, Step};
 pub use chunk::{CHUNK_EVENTS, Chunk};
 pub use files::{FileError, FileFormat, Files};
+pub use import::{Import, ImportError, Map, Phase, Progress, Summary};
 pub use redemption::{Payment, UnitState};
