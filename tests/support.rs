@@ -27,7 +27,9 @@ impl Server {
     pub fn start() -> Server {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let data = folder.path().join("data");
-        Server { folder: Some(folder), ..Server::start_with(&data, "", &[]) }
+        let mut server = Server::start_with(&data, "", &[]);
+        server.folder = Some(folder);
+        server
     }
 
     /// A server on a folder that may exist already, with options as environment variables. `key` is what the first start on
@@ -261,58 +263,6 @@ impl Answer {
         }
         said
     }
-}
-
-/// A unit that an answer says was redeemed.
-pub struct RedeemedUnit {
-    /// Id of its event.
-    pub event_id: String,
-    /// The entitlement it was taken from.
-    pub entitlement_id: String,
-}
-
-/// The units of an answer to `POST /v1/redemptions`.
-pub fn redeemed_units(answer: &Value) -> Vec<RedeemedUnit> {
-    let text = |unit: &Value, name: &str| unit[name].as_str().unwrap_or_else(|| panic!("no {name} in {answer}")).to_owned();
-    let units = answer["units"].as_array().unwrap_or_else(|| panic!("no units in {answer}"));
-    units.iter().map(|u| RedeemedUnit { event_id: text(u, "event_id"), entitlement_id: text(u, "entitlement_id") }).collect()
-}
-
-/// Units of an entitlement that may be redeemed, as `GET /v1/orders/{id}` tells.
-pub fn available_units(order: &Value, entitlement: &str) -> i64 {
-    let lines = order["lines"].as_array().unwrap_or_else(|| panic!("no lines in {order}"));
-    let line =
-        lines.iter().find(|line| line["entitlement_id"] == entitlement).unwrap_or_else(|| panic!("no {entitlement} in {order}"));
-    line["units"]["available"].as_i64().unwrap_or_else(|| panic!("no count in {line}"))
-}
-
-/// Head office and the stores S1 and S2; cards `ONE` of one unit and `THREE` of three, 100 yuan a unit, that redeem at both.
-pub fn two_stores_and_cards(client: &Client) {
-    let put = |kind: &str, id: &str, body: Value| {
-        client.put(&format!("/v1/catalog/{kind}/{id}"), body).expect(201);
-    };
-    put("store", "HQ", json!({ "name": "Head office", "time_zone": "Asia/Shanghai", "head_office": true }));
-    for store in ["S1", "S2"] {
-        put("store", store, json!({ "name": format!("Store {store}"), "time_zone": "Asia/Shanghai", "lat": 31.2, "lon": 121.5 }));
-    }
-    put("cross_store", "chain", json!({ "enabled": true }));
-    for (product, units) in [("ONE", 1), ("THREE", 3)] {
-        let price = 10_000 * units;
-        put(
-            "product",
-            product,
-            json!({ "name": product, "product_type": "punch_card", "creator_store_id": "HQ", "units": units, "list_price_fen": price }),
-        );
-        put("applicable_stores", product, json!({ "product_id": product, "store_ids": ["S1", "S2"] }));
-    }
-}
-
-/// Sells one piece of a product; its code and entitlement.
-pub fn sell(client: &Client, key: &str, store: &str, product: &str) -> (String, String) {
-    let sold = client.post_once("/v1/orders", key, json!({ "store_id": store, "lines": [{ "product_id": product }] }));
-    let sold = sold.expect(201).json();
-    let text = |value: &Value| value.as_str().unwrap_or_else(|| panic!("no code or entitlement in {sold}")).to_owned();
-    (text(&sold["code"]), text(&sold["entitlements"][0]["entitlement_id"]))
 }
 
 /// The folder of the workspace.

@@ -1,1 +1,93 @@
-fn main() {}
+//! `hexiao`: one binary, many roles.
+//!
+//! Owns the command line, the data folder, the assembly of a running process and its HTTP door. What is decided, stored or
+//! answered belongs to the crates `redemption`, `ledger`, `ingest` and `query`.
+
+mod commands;
+mod folder;
+mod http;
+mod log;
+mod node;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+// DataFusion allocates many short-lived buffers from many threads; the system's allocator holds on to them.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// Redemption logs of a chain of stores, turned into answers.
+#[derive(Parser)]
+#[command(name = "hexiao", version, about, propagate_version = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+    /// Data folder.
+    #[arg(long, global = true, env = "HEXIAO_DATA", default_value = "hexiao-data", value_name = "DIR")]
+    data: PathBuf,
+    /// Log lines as JSON on stderr instead of text.
+    #[arg(long, global = true)]
+    log_json: bool,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Load a chain with two years of history, open the door on localhost, and keep a gentle trickle going.
+    Demo(commands::demo::Args),
+    /// Run the till, the pipeline and the reports on a data folder.
+    Serve(commands::serve::Args),
+    /// Bring another system's history in.
+    Import(commands::import::Args),
+    /// Make a chain of any size and its events.
+    Generate(commands::generate::Args),
+    /// Run one read-only statement over the data folder.
+    Sql(commands::sql::Args),
+    /// Run a report over the data folder, or list them.
+    Report(commands::report::Args),
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    start_logging(cli.log_json);
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(e) => return fail(&e),
+    };
+    let done = runtime.block_on(async {
+        match cli.command {
+            Command::Demo(args) => commands::demo::run(&cli.data, args).await,
+            Command::Serve(args) => commands::serve::run(&cli.data, args).await,
+            Command::Import(args) => commands::import::run(&cli.data, args).await,
+            Command::Generate(args) => commands::generate::run(&cli.data, args).await,
+            Command::Sql(args) => commands::sql::run(&cli.data, args).await,
+            Command::Report(args) => commands::report::run(&cli.data, args).await,
+        }
+    });
+    // A query that is still running must not keep the process from leaving.
+    runtime.shutdown_timeout(std::time::Duration::from_secs(1));
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(e) => fail(e.as_ref()),
+    }
+}
+
+/// Prints what failed and why, one cause a line.
+fn fail(error: &dyn std::error::Error) -> ExitCode {
+    eprintln!("error: {error}");
+    let mut cause = error.source();
+    while let Some(e) = cause {
+        eprintln!("  because: {e}");
+        cause = e.source();
+    }
+    ExitCode::FAILURE
+}
+
+/// Logs go to stderr; `HEXIAO_LOG` filters them (default `warn`, the server's own at `info`).
+fn start_logging(json: bool) {
+    let filter = tracing_subscriber::EnvFilter::try_from_env("HEXIAO_LOG")
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn,hexiao=info,ingest=info,ledger=info,query=info"));
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    if json { builder.json().init() } else { builder.init() }
+}

@@ -1,0 +1,78 @@
+//! The commands, one file each: parse, call, show.
+
+pub mod demo;
+pub mod generate;
+pub mod import;
+pub mod report;
+pub mod serve;
+pub mod sql;
+
+use std::collections::BTreeMap;
+use std::io::IsTerminal;
+
+use query::{Answer, Format};
+
+/// What a command ends with. The message is for a person; causes are printed below it.
+pub type Done = Result<(), Box<dyn std::error::Error + Send + Sync>>;
+
+/// Prints an answer to stdout and how fresh it is to stderr (R23).
+pub async fn print(answer: Answer, format: Format) -> Done {
+    let mut out = std::io::stdout();
+    if matches!(format, Format::Arrow | Format::Parquet) && out.is_terminal() {
+        return Err("this format is bytes, not text: send it to a file, as in `> answer.arrow`".into());
+    }
+    let freshness = answer.freshness.clone();
+    match query::output::write(answer, format, &mut out).await {
+        // Whoever reads may have had enough, as `head` has.
+        Err(e) if broken_pipe(&e) => return Ok(()),
+        done => done?,
+    }
+    eprintln!("{}", fresh(&freshness));
+    Ok(())
+}
+
+/// `as of … · lake orders@12, redemptions@9 · 3 rows from the tail`.
+pub fn fresh(freshness: &query::Freshness) -> String {
+    let as_of = freshness.as_of.map_or_else(|| "nothing recorded yet".to_owned(), |at| format!("as of {at}"));
+    let versions: Vec<String> = freshness.lake_versions.iter().map(|(table, v)| format!("{table}@{v}")).collect();
+    format!("{as_of} · lake {} · {} rows from the tail", versions.join(", "), freshness.tail_rows)
+}
+
+fn broken_pipe(error: &(dyn std::error::Error + 'static)) -> bool {
+    let io = error.downcast_ref::<std::io::Error>().is_some_and(|e| e.kind() == std::io::ErrorKind::BrokenPipe);
+    io || error.source().is_some_and(broken_pipe)
+}
+
+/// `name=value` of a `--param`.
+pub fn named_value(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text.split_once('=').ok_or_else(|| format!("`{text}` is not name=value"))?;
+    Ok((name.trim_start_matches('$').to_owned(), value.to_owned()))
+}
+
+/// Values by name, from flags.
+pub fn by_name(values: &[(String, String)]) -> BTreeMap<String, String> {
+    values.iter().cloned().collect()
+}
+
+/// The chain's yesterday: the last business day that is over.
+pub fn yesterday() -> event::Day {
+    use chrono::Offset;
+    use chrono::TimeZone;
+    use event::Clock;
+    let now = event::SystemClock.now();
+    let zone = query::EngineConfig::default().time_zone;
+    let offset = zone.offset_from_utc_datetime(&now.to_utc().naive_utc()).fix().local_minus_utc() / 60;
+    let today = now.with_offset(offset as i16).business_time(event::DEFAULT_DAY_START_HOUR).day;
+    event::Day(today.0 - 1)
+}
+
+/// A progress bar on stderr; nothing is drawn where that is no terminal.
+pub fn progress(total: u64, what: &'static str) -> indicatif::ProgressBar {
+    let style = indicatif::ProgressStyle::with_template(&format!("{{bar:40}} {{human_pos}}/{{human_len}} {what} {{per_sec}} {{msg}}"));
+    indicatif::ProgressBar::new(total).with_style(style.unwrap_or_else(|_| indicatif::ProgressStyle::default_bar()))
+}
+
+/// What the folder holds now, read without a lock, also beside a running process.
+pub async fn view(data: &std::path::Path) -> Result<std::sync::Arc<query::View>, Box<dyn std::error::Error + Send + Sync>> {
+    Ok(query::Views::open(&data.join("lake")).await?.current())
+}

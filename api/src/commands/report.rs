@@ -1,0 +1,58 @@
+//! `hexiao report`: a report over a data folder, or the list of them.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use event::SystemClock;
+use query::{Engine, EngineConfig, Format};
+
+use super::Done;
+use crate::folder;
+
+/// Arguments of `report`.
+#[derive(clap::Args)]
+pub struct Args {
+    /// Name of the report; `list` shows what there is.
+    name: String,
+    /// First business day, inclusive.
+    #[arg(long, value_name = "YYYY-MM-DD")]
+    from: Option<String>,
+    /// Last business day, inclusive.
+    #[arg(long, value_name = "YYYY-MM-DD")]
+    to: Option<String>,
+    /// Only this store.
+    #[arg(long, value_name = "ID")]
+    store: Option<String>,
+    /// Another parameter of the report; may be repeated.
+    #[arg(long = "param", value_name = "NAME=VALUE", value_parser = super::named_value)]
+    params: Vec<(String, String)>,
+    /// How to print the rows: table, csv, csv-bom, json, arrow or parquet. Money is fen in the last three, else yuan.
+    #[arg(long, default_value = "table")]
+    format: Format,
+    /// Folder with further `views` and `reports`.
+    #[arg(long, value_name = "DIR")]
+    sql: Option<PathBuf>,
+}
+
+/// Runs the report.
+pub async fn run(data: &Path, args: Args) -> Done {
+    let engine = Engine::new(EngineConfig::default(), Arc::new(SystemClock), args.sql.as_deref())?;
+    if args.name == "list" {
+        for report in engine.reports() {
+            println!("{} — {}\n  one row per {}", report.name, report.title, report.grain);
+            for p in &report.parameters {
+                let default = p.default.as_ref().map_or("required".to_owned(), |d| format!("default {d}"));
+                println!("  {} ({default}): {}", p.name, p.doc);
+            }
+        }
+        return Ok(());
+    }
+    engine.report(&args.name)?;
+    folder::check_readable(data)?;
+    let mut given = super::by_name(&args.params);
+    let flags: BTreeMap<&str, Option<String>> = BTreeMap::from([("from", args.from), ("to", args.to), ("store", args.store)]);
+    given.extend(flags.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))));
+    let view = super::view(data).await?;
+    super::print(engine.run(&view, &args.name, &given).await?, args.format).await
+}

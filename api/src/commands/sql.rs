@@ -1,0 +1,41 @@
+//! `hexiao sql`: one statement over a data folder, without a lock, also beside a running process.
+
+use std::io::Read;
+use std::path::Path;
+use std::sync::Arc;
+
+use event::SystemClock;
+use query::{Engine, EngineConfig, Format, Params};
+
+use super::Done;
+use crate::folder;
+
+/// Arguments of `sql`.
+#[derive(clap::Args)]
+pub struct Args {
+    /// The statement; `-` reads it from stdin.
+    statement: String,
+    /// How to print the rows: table, csv, csv-bom, json, arrow or parquet. Money is fen in the last three, else yuan.
+    #[arg(long, default_value = "table")]
+    format: Format,
+    /// Value of a `$name` in the statement; may be repeated.
+    #[arg(long = "param", value_name = "NAME=VALUE", value_parser = super::named_value)]
+    params: Vec<(String, String)>,
+}
+
+/// Runs the statement.
+pub async fn run(data: &Path, args: Args) -> Done {
+    folder::check_readable(data)?;
+    let mut statement = args.statement;
+    if statement == "-" {
+        statement.clear();
+        std::io::stdin().read_to_string(&mut statement)?;
+    }
+    let mut params = Params::new();
+    for (name, value) in args.params {
+        params.set(name, query::Value::Text(value));
+    }
+    let engine = Engine::new(EngineConfig::default(), Arc::new(SystemClock), None)?;
+    let view = super::view(data).await?;
+    super::print(engine.sql(&view, &statement, &params).await?, args.format).await
+}

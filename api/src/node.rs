@@ -1,0 +1,161 @@
+//! A running process on one data folder: ledger, log, ingest, views and engine, put together and taken apart in order.
+
+use std::future::Future;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use event::{Clock, SystemClock};
+use eventlog::{OutboxSource, Source};
+use ingest::{IngestConfig, Lake};
+use ledger::{Ledger, Role};
+use query::{Engine, EngineConfig, Views};
+use tokio::net::TcpListener;
+
+use crate::folder::{Folder, Holder};
+use crate::http;
+
+/// The source under which this process's own events stand.
+pub const SOURCE: &str = "hexiao";
+
+/// How often entitlements whose validity has passed are looked for (R5): `expired` events are for reports, the till itself
+/// looks at the clock.
+const SWEEP_EVERY: Duration = Duration::from_secs(60);
+
+/// Requests in the air get this long to end when the process is asked to stop; then their connections are closed.
+const DRAIN: Duration = Duration::from_secs(10);
+
+/// What may be chosen about a node.
+#[derive(Clone, Debug)]
+pub struct NodeConfig {
+    /// Time between commits to the lake.
+    pub commit_every: Duration,
+}
+
+impl Default for NodeConfig {
+    fn default() -> Self {
+        NodeConfig { commit_every: IngestConfig::default().commit_every }
+    }
+}
+
+type Failure = Box<dyn std::error::Error + Send + Sync>;
+
+/// A running process on one data folder.
+pub struct Node {
+    app: http::App,
+    folder: Folder,
+    sweeper: tokio::task::JoinHandle<()>,
+    /// Queries compute here, so that a heavy one never delays the till.
+    _queries: Queries,
+}
+
+/// The queries' runtime. Dropping a runtime inside another one waits, which is not allowed there: this doesn't.
+struct Queries(Option<tokio::runtime::Runtime>);
+
+impl Drop for Queries {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.0.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+impl Node {
+    /// Starts ledger, ingest and engine on the folder. The ledger comes first: the log is in its file.
+    pub async fn start(folder: Folder, config: NodeConfig) -> Result<Node, Failure> {
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let ledger_path = folder.path().join("ledger.sqlite");
+        let opening = (ledger_path.clone(), clock.clone());
+        let ledger =
+            tokio::task::spawn_blocking(move || Ledger::open(&opening.0, opening.1, SOURCE, ledger::Config::default())).await??;
+        let source: Arc<dyn Source> = Arc::new(OutboxSource::open(&ledger_path, Some(ledger.end()))?);
+        let lake_path = folder.path().join("lake");
+        let lake = Lake::open_or_create(&lake_path, source.log_id(), &source.end().await?).await?;
+        let views = Views::open(&lake_path).await?;
+        let ingest_config = IngestConfig { commit_every: config.commit_every, ..IngestConfig::default() };
+        let ingest = ingest::start(lake, source, views.clone(), clock.clone(), ingest_config).await?;
+        let queries = tokio::runtime::Builder::new_multi_thread().thread_name("queries").enable_all().build()?;
+        let engine_config = EngineConfig { runtime: Some(queries.handle().clone()), ..EngineConfig::default() };
+        let engine = Engine::new(engine_config, clock.clone(), Some(&folder.path().join("sql")))?;
+        let mut token = [0u8; 32];
+        getrandom::fill(&mut token)?;
+        let token: String = token.iter().map(|b| format!("{b:02x}")).collect();
+        let sweeper = tokio::spawn(sweep(ledger.clone()));
+        let app = http::App {
+            ledger,
+            views,
+            engine: Arc::new(engine),
+            ingest: Arc::new(ingest),
+            local_token: token.into(),
+            metrics: Arc::default(),
+            limits: http::Limits::default(),
+        };
+        Ok(Node { app, folder, sweeper, _queries: Queries(Some(queries)) })
+    }
+
+    /// What the HTTP door works with.
+    pub fn app(&self) -> &http::App {
+        &self.app
+    }
+
+    /// The folder.
+    pub fn path(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// A head-office key for a folder that has none yet.
+    pub async fn first_key(&self) -> Result<Option<String>, Failure> {
+        let keys = self.app.ledger.keys().await?;
+        if keys.iter().any(|k| k.role == Role::HeadOffice && k.revoked_at.is_none()) {
+            return Ok(None);
+        }
+        Ok(Some(self.app.ledger.create_key("first head-office key", Role::HeadOffice).await?.secret))
+    }
+
+    /// Answers HTTP until `stop` completes.
+    pub async fn serve(&self, listener: TcpListener, stop: impl Future<Output = ()> + Send + 'static) -> Result<(), Failure> {
+        self.folder.announce(&Holder {
+            pid: std::process::id(),
+            address: Some(listener.local_addr()?.to_string()),
+            token: Some(self.app.local_token.to_string()),
+        })?;
+        let (stopping, mut stopped) = tokio::sync::watch::channel(());
+        let graceful = async move {
+            stop.await;
+            stopping.send_replace(());
+            // The sender lives on in the server until every connection is done.
+            std::future::ready(stopping).await;
+        };
+        let server = axum::serve(listener, http::router(Arc::new(self.app.clone()))).with_graceful_shutdown(graceful);
+        tokio::select! {
+            served = server.into_future() => served?,
+            () = async { let _ = stopped.changed().await; tokio::time::sleep(DRAIN).await } => {
+                tracing::warn!("Closed connections that were still open after {} s", DRAIN.as_secs());
+            }
+        }
+        Ok(())
+    }
+
+    /// Commits what the log holds, then lets go of the folder.
+    pub async fn stop(self) -> Result<(), Failure> {
+        self.sweeper.abort();
+        self.app.ingest.stop().await?;
+        self.app.ledger.close().await?;
+        Ok(())
+    }
+}
+
+/// Expires what has passed, a little at a time.
+async fn sweep(ledger: Ledger) {
+    loop {
+        match ledger.sweep().await {
+            Ok(swept) if swept.outcome.more => tokio::task::yield_now().await,
+            Ok(_) => tokio::time::sleep(SWEEP_EVERY).await,
+            Err(ledger::Error::Closed) => return,
+            Err(e) => {
+                tracing::error!(error = %e, "Could not expire entitlements whose validity has passed");
+                tokio::time::sleep(SWEEP_EVERY).await;
+            }
+        }
+    }
+}

@@ -1,0 +1,9 @@
+//! Everything that needs the real binary: one test program, so that it links once.
+
+mod chain;
+mod crash;
+mod http;
+mod journey;
+mod race;
+mod readme;
+mod support;
