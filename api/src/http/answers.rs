@@ -21,7 +21,7 @@ pub async fn view(app: &App, wait_for: &WaitFor) -> Result<std::sync::Arc<View>,
     let end = Position::single(*app.ledger.end().borrow());
     let wanted = wait_for.0.clone().unwrap_or_else(|| end.clone());
     if !end.covers(&wanted) {
-        let said = format!("This log ends at {}; {} is not a position of it", show_position(&end), show_position(&wanted));
+        let said = format!("This log has no position {} yet", show_position(&wanted));
         return Err(Problem::bad_field("Hexiao-Wait-For", said));
     }
     app.views.wait_for(&wanted, app.limits.wait).await.map_err(|error| match error {

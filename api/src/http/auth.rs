@@ -20,8 +20,8 @@ use super::problem::Problem;
 pub struct AnyKey(pub Arc<Principal>);
 
 /// The bearer of a head-office key.
-#[derive(Clone, Debug)]
-pub struct HeadOffice(pub Arc<Principal>);
+#[derive(Clone, Copy, Debug)]
+pub struct HeadOffice;
 
 impl FromRequestParts<App> for AnyKey {
     type Rejection = Problem;
@@ -48,7 +48,7 @@ impl FromRequestParts<App> for HeadOffice {
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Problem> {
         let AnyKey(principal) = AnyKey::from_request_parts(parts, app).await?;
         match principal.role {
-            Role::HeadOffice => Ok(HeadOffice(principal)),
+            Role::HeadOffice => Ok(HeadOffice),
             _ => Err(Problem::forbidden(format!("This needs a head-office key; yours is a {} key", role_name(&principal.role)))),
         }
     }

@@ -4,7 +4,8 @@
 use axum::extract::State;
 use axum::http::StatusCode;
 use event::{CatalogEntry, Instant, Kind};
-use ledger::{CatalogPut, CatalogVersion};
+use ledger::{CatalogPut, CatalogVersion, Stranded, StrandedHolder};
+use redemption::{EntitlementId, MemberId, NarrowReason, OrderId, ProductId};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use utoipa::openapi::RefOr;
@@ -68,11 +69,62 @@ pub struct CatalogPutView {
     /// From when it holds.
     #[schema(format = DateTime)]
     effective_from: String,
+    /// Where applicable stores were narrowed with a reason that binds orders already sold: who holds units of the product
+    /// that may be redeemed nowhere now (R3).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stranded: Option<StrandedView>,
 }
+
+/// Holders without a store.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct StrandedView {
+    /// How many entitlements.
+    entitlements: usize,
+    /// How many free units they have.
+    units: i64,
+    /// The first hundred of them.
+    holders: Vec<StrandedHolderView>,
+}
+
+/// A holder without a store.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct StrandedHolderView {
+    /// The member, if known.
+    #[schema(value_type = Option<String>)]
+    member_id: Option<MemberId>,
+    /// The order.
+    #[schema(value_type = String)]
+    order_id: OrderId,
+    /// The entitlement.
+    #[schema(value_type = String)]
+    entitlement_id: EntitlementId,
+    /// Free units.
+    units: i32,
+}
+
+/// People call the holders: a hundred fill a day, and the counts tell how many there are.
+const STRANDED_LIMIT: usize = 100;
 
 impl From<CatalogPut> for CatalogPutView {
     fn from(put: CatalogPut) -> Self {
-        CatalogPutView { created: put.created, changed: put.changed, effective_from: put.effective_from.to_string() }
+        let effective_from = put.effective_from.to_string();
+        CatalogPutView { created: put.created, changed: put.changed, effective_from, stranded: None }
+    }
+}
+
+impl From<Stranded> for StrandedView {
+    fn from(stranded: Stranded) -> Self {
+        let holder = |h: StrandedHolder| StrandedHolderView {
+            member_id: h.member_id,
+            order_id: h.order_id,
+            entitlement_id: h.entitlement_id,
+            units: h.units,
+        };
+        StrandedView {
+            entitlements: stranded.entitlements,
+            units: stranded.units,
+            holders: stranded.holders.into_iter().map(holder).collect(),
+        }
     }
 }
 
@@ -130,9 +182,20 @@ pub async fn put(
     Path((kind, id)): Path<(String, String)>,
     Json(CatalogFields(fields)): Json<CatalogFields>,
 ) -> Result<Recorded<CatalogPutView>, Problem> {
-    let written = app.ledger.put_catalog(&kind, &id, fields).await?;
+    let narrowed = narrowed(&kind, &id, &fields);
+    let mut written = app.ledger.put_catalog(&kind, &id, fields).await?.map(CatalogPutView::from);
+    if let Some(product) = narrowed {
+        written.outcome.stranded = Some(app.ledger.stranded(&product, STRANDED_LIMIT).await?.into());
+    }
     let status = if written.outcome.created { StatusCode::CREATED } else { StatusCode::OK };
-    Ok(Recorded::of(status, written.map(CatalogPutView::from)))
+    Ok(Recorded::of(status, written))
+}
+
+/// The product whose applicable stores this entry narrows for orders already sold, if it does.
+fn narrowed(kind: &str, id: &str, fields: &Map<String, Value>) -> Option<ProductId> {
+    let text = |name: &str| fields.get(name).and_then(Value::as_str);
+    let binds = kind == "applicable_stores" && text("reason").is_some_and(|r| NarrowReason::parse(r).is_some());
+    binds.then(|| ProductId::new(text("product_id").unwrap_or(id)).ok()).flatten()
 }
 
 /// Takes an entry away.

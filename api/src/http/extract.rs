@@ -3,6 +3,7 @@
 //! axum's own extractors answer bad input in plain text; these answer with a [`Problem`] that names the field.
 
 use axum::body::Bytes;
+use axum::extract::path::ErrorKind;
 use axum::extract::rejection::{BytesRejection, JsonRejection, PathRejection, QueryRejection};
 use axum::extract::{FromRequest, FromRequestParts, Request};
 use axum::http::StatusCode;
@@ -58,7 +59,13 @@ impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for Path<T>
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
         match axum::extract::Path::<T>::from_request_parts(parts, state).await {
             Ok(axum::extract::Path(path)) => Ok(Path(path)),
-            Err(PathRejection::FailedToDeserializePathParams(e)) => Err(Problem::bad_input(e.body_text())),
+            Err(PathRejection::FailedToDeserializePathParams(e)) => Err(match e.kind() {
+                ErrorKind::DeserializeError { key, message, .. } => Problem::bad_field(key, message.clone()),
+                ErrorKind::ParseErrorAtKey { key, value, .. } => {
+                    Problem::bad_field(key, format!("`{value}` is no value for `{key}`"))
+                }
+                _ => Problem::bad_input(e.body_text()),
+            }),
             Err(e) => Err(Problem::bad_input(e.body_text())),
         }
     }
@@ -76,7 +83,7 @@ impl<S: Send + Sync> FromRequest<S> for Raw {
     }
 }
 
-/// The client-made key of a write (R2), from the header `Idempotency-Key`: 1 to 128 visible ASCII characters.
+/// The client-made key of a write (R2), from the header `Idempotency-Key`: 1 to 255 visible ASCII characters.
 #[derive(Debug)]
 pub struct IdempotencyKey(pub String);
 
@@ -91,10 +98,12 @@ impl<S: Send + Sync> FromRequestParts<S> for IdempotencyKey {
                 "This write needs the header Idempotency-Key: a key that you make, the same on each retry (R2)",
             ));
         };
-        // A UUID has 36 characters, a hash in hex 64; 128 leave room for a prefix.
+        // The ledger's own limit, checked here to name the header.
         match value.to_str() {
-            Ok(key) if (1..=128).contains(&key.len()) => Ok(IdempotencyKey(key.to_owned())),
-            _ => Err(Problem::bad_field(NAME, "An Idempotency-Key has 1 to 128 visible ASCII characters")),
+            Ok(key) if (1..=255).contains(&key.len()) && key.bytes().all(|b| b.is_ascii_graphic()) => {
+                Ok(IdempotencyKey(key.to_owned()))
+            }
+            _ => Err(Problem::bad_field(NAME, "An Idempotency-Key has 1 to 255 visible ASCII characters")),
         }
     }
 }

@@ -112,34 +112,60 @@ impl Metrics {
     }
 
     /// The counters, then `now`, then the end mark.
-    pub fn show(&self, now: &[Gauge]) -> Result<String, std::fmt::Error> {
+    pub fn show(&self, now: &[Figure]) -> Result<String, std::fmt::Error> {
         let mut text = String::new();
         encode(&mut text, &self.registry)?;
-        // Gauges stand before the end mark that the encoder has written.
+        // What is read now stands before the end mark that the encoder has written.
         text.truncate(text.len() - text.strip_suffix("# EOF\n").map_or(0, |_| "# EOF\n".len()));
         let mut family = "";
-        for gauge in now {
-            if gauge.name != family {
-                family = gauge.name;
-                writeln!(text, "# HELP hexiao_{family} {}.\n# TYPE hexiao_{family} gauge", gauge.help)?;
+        for figure in now {
+            let Figure { name, help, kind, table, value } = *figure;
+            if name != family {
+                family = name;
+                writeln!(text, "# HELP hexiao_{name} {help}.\n# TYPE hexiao_{name} {}", kind.word())?;
             }
-            match gauge.table {
-                Some(table) => writeln!(text, "hexiao_{}{{table=\"{table}\"}} {}", gauge.name, gauge.value)?,
-                None => writeln!(text, "hexiao_{} {}", gauge.name, gauge.value)?,
-            }
+            let labels = table.map(|table| format!("{{table=\"{table}\"}}")).unwrap_or_default();
+            writeln!(text, "hexiao_{name}{}{labels} {value}", kind.suffix())?;
         }
         text.push_str("# EOF\n");
         Ok(text)
     }
 }
 
+/// Whether a figure goes up and down or only up.
+#[derive(Debug, Clone, Copy)]
+pub enum FigureKind {
+    /// Up and down.
+    Gauge,
+    /// Only up, since the process started.
+    Counter,
+}
+
+impl FigureKind {
+    fn word(self) -> &'static str {
+        match self {
+            FigureKind::Gauge => "gauge",
+            FigureKind::Counter => "counter",
+        }
+    }
+
+    fn suffix(self) -> &'static str {
+        match self {
+            FigureKind::Gauge => "",
+            FigureKind::Counter => "_total",
+        }
+    }
+}
+
 /// A figure read off the process when it is asked for. Those of one name stand together.
 #[derive(Debug, Clone, Copy)]
-pub struct Gauge {
+pub struct Figure {
     /// Name without prefix.
     pub name: &'static str,
     /// What it means.
     pub help: &'static str,
+    /// Whether it only goes up.
+    pub kind: FigureKind,
     /// The lake's table it is about.
     pub table: Option<&'static str>,
     /// Its value.
@@ -156,17 +182,20 @@ mod tests {
         metrics.redeemed(3);
         metrics.refused("no_units_left");
         metrics.request("/v1/redemptions", "POST", 201, Duration::from_millis(2));
-        let gauges = [
-            Gauge { name: "log_end", help: "Next offset of the log", table: None, value: 12 },
-            Gauge { name: "committed_offset", help: "Offset up to which a table is committed", table: Some("orders"), value: 10 },
-            Gauge { name: "committed_offset", help: "Offset up to which a table is committed", table: Some("members"), value: 9 },
+        let figure = |name, kind, table, value| Figure { name, help: "What it is", kind, table, value };
+        let now = [
+            figure("log_end", FigureKind::Gauge, None, 12),
+            figure("ledger_commits", FigureKind::Counter, None, 7),
+            figure("committed_offset", FigureKind::Gauge, Some("orders"), 10),
+            figure("committed_offset", FigureKind::Gauge, Some("members"), 9),
         ];
-        let text = metrics.show(&gauges).unwrap();
+        let text = metrics.show(&now).unwrap();
         for line in [
             "hexiao_redeemed_units_total 3",
             "hexiao_refusals_total{reason=\"no_units_left\"} 1",
             "hexiao_http_requests_total{route=\"/v1/redemptions\",method=\"POST\",status=\"201\"} 1",
             "hexiao_log_end 12",
+            "hexiao_ledger_commits_total 7",
             "hexiao_committed_offset{table=\"members\"} 9",
         ] {
             assert!(text.lines().any(|l| l == line), "{line} is missing in\n{text}");

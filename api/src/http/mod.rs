@@ -26,7 +26,6 @@ use std::time::Duration;
 
 use axum::extract::DefaultBodyLimit;
 use axum::{Router, middleware};
-use event::Clock;
 use ingest::Ingest;
 use ledger::Ledger;
 use query::{Engine, Views};
@@ -49,8 +48,6 @@ pub struct App {
     pub engine: Arc<Engine>,
     /// From the log into the lake; asked how it does.
     pub ingest: Arc<Ingest>,
-    /// The clock.
-    pub clock: Arc<dyn Clock>,
     /// Key of local commands, as in the lock file; empty for none.
     pub local_token: Arc<str>,
     /// Counters.

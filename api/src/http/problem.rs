@@ -205,12 +205,23 @@ impl From<ledger::Error> for Problem {
     }
 }
 
-/// The field that a message names: its first word in backticks, if that is a field's name and not a value.
+/// The field that a message is about: its first word in backticks, if that is a field's name and not a value.
 fn field_in(said: &str) -> Option<String> {
+    let about = [
+        ("there is no store", "store_id"),
+        ("there is no catalog kind", "kind"),
+        ("there is no time zone", "time_zone"),
+        ("an order has", "lines"),
+        ("a line has", "lines"),
+        ("one call redeems", "takes"),
+        ("a key's name", "name"),
+    ];
+    if let Some((_, field)) = about.iter().find(|(words, _)| said.contains(words)) {
+        return Some((*field).to_owned());
+    }
     let name = said.split('`').nth(1)?;
     let named = !name.is_empty() && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_');
-    let value = said.starts_with("there is no") || said.contains("` is not a");
-    (named && !value).then(|| name.to_owned())
+    (named && !said.contains("` is not a")).then(|| name.to_owned())
 }
 
 fn sentence(error: &dyn Error) -> String {
