@@ -7,6 +7,8 @@ mod chain;
 mod chunk;
 mod files;
 mod import;
+#[cfg(test)]
+mod readme;
 
 pub use chain::{Chain, ChainConfig, EntitlementState, FinalState, HoldState, MemberState, Step};
 pub use chunk::{CHUNK_EVENTS, Chunk};

@@ -80,9 +80,11 @@ struct Names {
     stores: Vec<Arc<str>>,
     products: Vec<Arc<str>>,
     applicable: Vec<Arc<[Arc<str>]>>,
+    /// Each store alone, for what redeems only where it was sold.
+    alone: Vec<Arc<[Arc<str>]>>,
 }
 
-/// Time-ordered ids: milliseconds since 1970 above 22 bits that count.
+/// Time-ordered ids as live producers make them, counting on within a millisecond.
 #[derive(Debug, Default)]
 pub(crate) struct Ids(i64);
 
@@ -217,8 +219,10 @@ impl Chain {
         let world = World::draw(&config, &mut rng);
         let days = config.days.max(1);
         let stores = world.stores.len();
+        let store_names: Vec<Arc<str>> = world.stores.iter().map(|s| s.id.as_str().into()).collect();
         let names = Names {
-            stores: world.stores.iter().map(|s| s.id.as_str().into()).collect(),
+            alone: store_names.iter().map(|s| Arc::from([s.clone()])).collect(),
+            stores: store_names,
             products: world.products.iter().map(|p| p.id.as_str().into()).collect(),
             applicable: Vec::new(),
         };
@@ -512,7 +516,7 @@ impl Chain {
             applicable_store_ids: if product.crosses() {
                 self.names.applicable[e.product as usize].clone()
             } else {
-                Arc::from([self.names.stores[e.sold_store as usize].clone()])
+                self.names.alone[e.sold_store as usize].clone()
             },
             blackouts: product.blackouts.clone(),
             holds: Vec::new(),

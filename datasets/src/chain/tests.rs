@@ -5,6 +5,7 @@ use expect_test::expect;
 use redemption::{Payment, UnitState};
 
 use super::{Chain, ChainConfig, EntitlementState, FinalState, Step};
+use crate::{FileFormat, Files};
 
 fn small() -> ChainConfig {
     let end_day = Day::from_ymd(2026, 4, 30).unwrap();
@@ -346,6 +347,102 @@ fn a_seed_makes_one_history() {
     assert_eq!(a.end.open, b.end.open);
     let other = make(ChainConfig { seed: config.seed + 1, ..config });
     assert_ne!(a.messages, other.messages);
+}
+
+#[test]
+fn chains_of_odd_sizes_come_to_an_end() {
+    let base = small();
+    let odd = [
+        ChainConfig { stores: 0, members: 0, events: 0, days: 0, ..base.clone() },
+        ChainConfig { stores: 2, members: 1, events: 500, days: 1, ..base.clone() },
+        ChainConfig { stores: 3, members: 3, events: 2_000, days: 700, cross_store_share: 1.0, ..base.clone() },
+        ChainConfig { stores: 130, members: 200, events: 10_000, days: 40, cross_store_after_days: 0, ..base.clone() },
+        ChainConfig { events: 20_000, members: 20, days: 100, cross_store_after_days: 1_000, ..base },
+    ];
+    for config in odd {
+        let made = make(config);
+        assert!(!made.messages.is_empty() && !made.end.catalog.is_empty());
+    }
+}
+
+#[test]
+fn files_hold_every_event() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = ChainConfig { events: 3_000, days: 60, ..small() };
+    for format in [FileFormat::Ndjson, FileFormat::Parquet] {
+        let mut files = Files::create(folder.path(), format).unwrap();
+        for step in Chain::new(config.clone()) {
+            if let Step::Events(chunk) = step {
+                files.write(&chunk).unwrap();
+            }
+        }
+        files.close().unwrap();
+    }
+    let made = make(config);
+    for stream in Stream::ALL {
+        let count = made.messages.iter().filter(|(s, _)| *s == stream).count();
+        let lines = std::fs::read_to_string(folder.path().join(format!("{stream}.ndjson"))).unwrap_or_default();
+        assert_eq!(lines.lines().count(), count, "{stream}");
+        let parquet = std::fs::File::open(folder.path().join(format!("{stream}.parquet")));
+        let rows = parquet.map_or(0, |file| {
+            let reader = parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder::try_new(file).unwrap();
+            assert_eq!(reader.schema().fields(), stream.schema().fields());
+            reader.build().unwrap().map(|batch| batch.unwrap().num_rows()).sum()
+        });
+        assert_eq!(rows, count, "{stream}");
+    }
+}
+
+/// Stream, type, and of the catalog the kind.
+fn sort_of(stream: Stream, event: &Event<'_>) -> (Stream, String, String) {
+    let kind = match event {
+        Event::Catalog(c) => c.kind.as_deref().unwrap_or_default().to_owned(),
+        _ => String::new(),
+    };
+    (stream, event.event_type().to_owned(), kind)
+}
+
+fn samples() -> std::path::PathBuf {
+    std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("samples/chain")
+}
+
+#[test]
+fn the_committed_samples_have_one_message_of_every_sort() {
+    let mut sorts = BTreeSet::new();
+    for stream in Stream::ALL {
+        let lines = std::fs::read_to_string(samples().join(format!("{stream}.ndjson"))).unwrap();
+        for line in lines.lines() {
+            let event = Event::decode(stream, line.as_bytes(), Instant(i64::MAX)).unwrap();
+            assert!(sorts.insert(sort_of(stream, &event)), "{line}");
+        }
+    }
+    let upserted = sorts.iter().filter(|(stream, event_type, _)| *stream == Stream::Catalog && event_type == "upserted").count();
+    // 17 kinds of entries put, one taken away, and the 27 types of the other streams.
+    assert_eq!(
+        (upserted, sorts.len()),
+        (event::CatalogEntry::KINDS.len(), event::CatalogEntry::KINDS.len() + 1 + 27),
+        "{sorts:?}"
+    );
+}
+
+/// Not a check: writes the samples again, the first message of every sort.
+#[test]
+#[ignore = "writes files"]
+fn write_samples() {
+    std::fs::create_dir_all(samples()).unwrap();
+    let mut first: BTreeMap<(Stream, String, String), Vec<u8>> = BTreeMap::new();
+    for (stream, message) in make(small()).messages {
+        let event = Event::decode(stream, &message, Instant(i64::MAX)).unwrap();
+        let sort = sort_of(stream, &event);
+        drop(event);
+        first.entry(sort).or_insert(message);
+    }
+    for stream in Stream::ALL {
+        let lines: Vec<&[u8]> = first.iter().filter(|((s, ..), _)| *s == stream).map(|(_, m)| m.as_slice()).collect();
+        let mut text = lines.join(&b'\n');
+        text.push(b'\n');
+        std::fs::write(samples().join(format!("{stream}.ndjson")), text).unwrap();
+    }
 }
 
 /// Not a check: prints how fast events are made. `cargo test -p datasets -- --ignored --nocapture speed`.
