@@ -28,7 +28,8 @@ pub(crate) fn open_writer(path: &Path, clock: &dyn Clock, source: &str) -> Resul
     conn.pragma_update(None, "journal_mode", "WAL").map_err(open)?;
     // Every commit is on disk before it is answered (invariant 3).
     conn.pragma_update(None, "synchronous", "FULL").map_err(open)?;
-    // 16 MiB of WAL between checkpoints: fewer pages are written twice than with the default 4 MiB.
+    // 16 MiB of WAL between checkpoints: fewer pages are written twice than with the default 4 MiB. (A thread that checkpoints
+    // beside the writer made no measurable difference, 1 to 256 clients on 2 cores.)
     conn.pragma_update(None, "wal_autocheckpoint", 4_096).map_err(open)?;
     // 64 MiB: keeps the inner pages of the indexes over 10 million entitlements in memory.
     conn.pragma_update(None, "cache_size", -65_536).map_err(open)?;

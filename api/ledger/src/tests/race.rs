@@ -79,24 +79,26 @@ async fn throughput() {
             .map(|client| {
                 let (ledger, cards) = (chain.ledger.clone(), cards.iter().map(|c| c.code.clone()).collect::<Vec<_>>());
                 tokio::spawn(async move {
-                    let mut worst = std::time::Duration::ZERO;
+                    let mut waits = Vec::new();
                     for i in 0..per_client {
                         let request = Request::new("bench", &format!("{clients}-{client}-{i}")).unwrap();
                         let code = &cards[(client * 31 + i) % cards.len()];
                         let asked = Stopwatch::now();
                         let _ = ledger.redeem(&request, redemption("S1", vec![Take::by_code(code)])).await.unwrap();
-                        worst = worst.max(asked.elapsed());
+                        waits.push(asked.elapsed());
                     }
-                    worst
+                    waits
                 })
             })
             .collect();
-        let mut worst = std::time::Duration::ZERO;
+        let mut waits = Vec::new();
         for task in tasks {
-            worst = worst.max(task.await.unwrap());
+            waits.extend(task.await.unwrap());
         }
+        waits.sort();
+        let at = |share: f64| waits[((waits.len() - 1) as f64 * share) as usize];
         let rate = f64::from(clients as u32 * per_client as u32) / started.elapsed().as_secs_f64();
-        println!("{clients} clients: {rate:.0} calls/s, slowest {worst:?}");
+        println!("{clients} clients: {rate:.0} calls/s, p50 {:?} p99 {:?} slowest {:?}", at(0.5), at(0.99), at(1.0));
         cards.clear();
         for _ in 0..5_000 / 100 {
             let batch = futures_sell(&chain).await;

@@ -203,3 +203,16 @@ async fn ids_grow_also_when_the_clock_goes_back() {
         chain.events(&event::Stream::ALL).iter().map(|e| e["event_id"].as_str().unwrap().parse().unwrap()).collect();
     assert!(ids.windows(2).all(|pair| pair[0] < pair[1]), "{ids:?}");
 }
+
+#[tokio::test]
+async fn r10_looking_up_counts_wrong_codes_too() {
+    let chain = Chain::new().await;
+    let sold = chain.sell("S1", "P1").await;
+    let look_up = async |code: &str| chain.ledger.look_up(redemption("S1", vec![Take::by_code(code)])).await.unwrap().outcome;
+    assert_eq!(look_up(&sold.code).await.unwrap().order_id, sold.order_id);
+    for _ in 0..5 {
+        assert_eq!(look_up(&redemption::Code::from_number(1).to_string()).await.unwrap_err(), Refusal::UnknownCode);
+    }
+    assert_eq!(look_up(&sold.code).await.unwrap_err().code(), "locked_out");
+    assert_eq!(chain.events(&[Stream::Refusals]).len(), 6);
+}
