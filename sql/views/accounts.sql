@@ -1,6 +1,4 @@
 -- accounts
--- Title: Accounts of the legal entities as they are now
+-- Title: Accounts of the books as they are now
 -- Grain: account.
-SELECT id AS account_id, legal_entity_id, name, account, effective_from
-FROM catalog_current
-WHERE kind = 'account'
+SELECT id AS account_id, name, legal_entity_id, account, effective_from FROM catalog_in_force WHERE kind = 'account'

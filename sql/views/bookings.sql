@@ -1,4 +1,4 @@
 -- bookings
--- Title: Bookings and what became of them
+-- Title: Bookings taken, moved and freed
 -- Grain: event of a booking: booked, switched, cancelled, no_show (R4).
 SELECT * FROM log.bookings

@@ -1,6 +1,4 @@
 -- capabilities
--- Title: What stores can and cannot perform
--- Grain: store × product about which something is said; elsewhere the skills decide.
-SELECT store_id, product_id, enabled, effective_from
-FROM catalog_current
-WHERE kind = 'capability'
+-- Title: What stores can or cannot perform, where it was said
+-- Grain: store × product with an entry of its own.
+SELECT id AS capability_id, store_id, product_id, enabled, effective_from FROM catalog_in_force WHERE kind = 'capability'

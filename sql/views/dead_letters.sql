@@ -1,5 +1,4 @@
 -- dead_letters
--- Title: What could not be an event
--- Grain: message that was turned away.
-SELECT recorded_at, topic, source, event_id, reason, payload, log_partition, log_offset
-FROM log.dead_letters
+-- Title: Messages that could not be events
+-- Grain: message of the log (R20), with its bytes, place and reason.
+SELECT * FROM log.dead_letters

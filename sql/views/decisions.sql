@@ -1,4 +1,4 @@
 -- decisions
--- Title: What people decided
--- Grain: decision about a period, a recommendation or a schedule.
+-- Title: Periods, recommendations and schedules
+-- Grain: decision.
 SELECT * FROM log.decisions

@@ -1,6 +1,4 @@
 -- holidays
 -- Title: Holidays and make-up workdays
--- Grain: day that is flagged (R14), for one store or, where store_id is null, for all.
-SELECT on_day, holiday_kind, name, store_id
-FROM catalog_current
-WHERE kind = 'holiday'
+-- Grain: day; of one store where store_id is there, else of the chain.
+SELECT id AS holiday_id, on_day, holiday_kind, store_id, name, effective_from FROM catalog_in_force WHERE kind = 'holiday'

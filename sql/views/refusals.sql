@@ -1,4 +1,4 @@
 -- refusals
--- Title: What was asked for and not given
--- Grain: attempt that was refused, or found no slot.
+-- Title: Attempts that were turned down
+-- Grain: attempt that was refused by a rule (refused) or found no free slot (slot_full).
 SELECT * FROM log.refusals

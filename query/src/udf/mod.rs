@@ -4,6 +4,7 @@
 mod geo;
 mod local_time;
 mod nearest_rank;
+mod spans;
 
 use std::sync::Arc;
 
@@ -20,7 +21,7 @@ pub(crate) fn scalars() -> Vec<Arc<ScalarUDF>> {
 
 /// Every aggregate.
 pub(crate) fn aggregates() -> Vec<Arc<AggregateUDF>> {
-    vec![Arc::new(nearest_rank::function())]
+    vec![Arc::new(nearest_rank::function()), Arc::new(spans::function())]
 }
 
 /// The result of a function whose arguments were made arrays: a scalar again if all of them were, so that it can be folded.
