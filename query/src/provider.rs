@@ -78,13 +78,11 @@ impl LakeTable {
         }
         let store = state.runtime_env().object_store(&lake.store)?;
         let cache = state.runtime_env().cache_manager.get_file_metadata_cache();
-        let mut source = ParquetSource::new(table_schema)
+        // The engine hands the filter down to the source by itself.
+        let source = ParquetSource::new(table_schema)
             .with_table_parquet_options(options)
             .with_metadata_size_hint(FOOTER_BYTES)
             .with_parquet_file_reader_factory(Arc::new(CachedParquetFileReaderFactory::new(store, cache)));
-        if let Some(predicate) = predicate {
-            source = source.with_predicate(predicate);
-        }
         let (groups, statistics) = datafusion_datasource::compute_all_files_statistics(groups, whole, true, false)?;
         let mut scan = FileScanConfigBuilder::new(lake.store.clone(), Arc::new(source))
             .with_file_groups(groups)

@@ -130,6 +130,10 @@ async fn files_are_left_out_by_month_day_and_id_and_answers_stay_right() {
     assert_eq!(plan("business_day BETWEEN DATE '2026-03-05' AND DATE '2026-04-02'").await, 2);
     assert_eq!(plan("store_id = 'nowhere'").await, 0);
     assert_eq!(plan("occurred_at >= '2026-04-15T00:00:00Z'").await, 2);
+    let sql = "EXPLAIN FORMAT INDENT SELECT clerk_id FROM refusals WHERE store_id = 'store-3'";
+    let batches = engine.sql(&views.current(), sql, &Params::new()).await.unwrap().collect().await.unwrap();
+    let text = arrow::util::pretty::pretty_format_batches(&batches).unwrap().to_string();
+    assert!(text.contains("pruning_predicate="), "the filter reaches the files below the union with the tail: {text}");
     for (filter, count) in [
         ("true", 1000),
         ("event_id = 1005", 1),
