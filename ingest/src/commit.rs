@@ -6,15 +6,17 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
+use deltalake_core::kernel::Add;
 use event::{Clock, Instant, Stream, Table};
 use eventlog::{Position, Publisher, Source};
 use tokio::task::JoinHandle;
 use tracing::{debug, warn};
 
+use crate::compact::Merge;
 use crate::files::LiveFiles;
 use crate::lake::{LakeTable, Prepared};
 use crate::run::{Shared, retry_after};
-use crate::{Error, IngestConfig, Lake, Result, TableStatus, maintain, write};
+use crate::{Error, IngestConfig, Lake, Result, TableStatus, compact, lake, maintain, write};
 
 /// A flush tries a commit that fails this often before it says so.
 const FLUSH_TRIES: u32 = 3;
@@ -33,6 +35,14 @@ pub(crate) struct Committer {
     floors: VecDeque<(Instant, Position)>,
     pruning: Option<JoinHandle<()>>,
     maintenance: Option<JoinHandle<()>>,
+    merging: Option<JoinHandle<Option<Merged>>>,
+}
+
+/// A merge whose file is stored.
+struct Merged {
+    table: Table,
+    merge: Merge,
+    file: Add,
 }
 
 /// A table and what is remembered about it between commits.
@@ -42,6 +52,8 @@ struct Kept {
     unsettled: Option<Prepared>,
     committed_at: Instant,
     since_checkpoint: u64,
+    since_merge: u64,
+    swept_at: Instant,
 }
 
 impl Committer {
@@ -57,7 +69,12 @@ impl Committer {
         let tables: BTreeMap<Table, Kept> = lake
             .tables
             .into_iter()
-            .map(|(table, open)| (table, Kept { open, unsettled: None, committed_at: now, since_checkpoint: 0 }))
+            .map(|(table, open)| {
+                // The first look at what an earlier run left comes with the first commit.
+                let since_merge = config.compact_files as u64;
+                let kept = Kept { open, unsettled: None, committed_at: now, since_checkpoint: 0, since_merge, swept_at: now };
+                (table, kept)
+            })
             .collect();
         let mut committer = Committer {
             tables,
@@ -72,6 +89,7 @@ impl Committer {
             floors: VecDeque::new(),
             pruning: None,
             maintenance: None,
+            merging: None,
         };
         committer.floors.push_back((now, committer.floor()));
         committer.tables.keys().copied().collect::<Vec<_>>().into_iter().for_each(|table| committer.tell(table, 0));
@@ -89,7 +107,8 @@ impl Committer {
             let _ = self.round().await;
         }
         self.prune(now);
-        self.maintain();
+        self.merge(now).await;
+        self.maintain(now);
     }
 
     /// Returns once everything that is in the log by now is committed.
@@ -121,6 +140,10 @@ impl Committer {
     pub(crate) async fn finish(&mut self) {
         for task in [self.maintenance.take(), self.pruning.take()].into_iter().flatten() {
             let _ = task.await;
+        }
+        // A merge that is not done yet is not waited for: nothing names its file.
+        if let Some(task) = self.merging.take() {
+            task.abort();
         }
     }
 
@@ -182,6 +205,7 @@ impl Committer {
         };
         kept.committed_at = self.clock.now();
         kept.since_checkpoint += 1;
+        kept.since_merge += u64::from(!prepared.files.is_empty());
         for add in &prepared.files {
             let month = add.partition_values.get("month").cloned().flatten();
             self.files.add(table, &kept.open.folder, &add.path, month);
@@ -237,16 +261,14 @@ impl Committer {
         if fine {
             self.floors.push_back((now, floor));
         }
+        if self.pruning.as_ref().is_some_and(|task| !task.is_finished()) {
+            return;
+        }
         let mut below = None;
         while self.floors.front().is_some_and(|(at, _)| age(now, *at) >= self.config.prune_behind) {
             below = self.floors.pop_front().map(|(_, floor)| floor);
         }
         let Some(below) = below else { return };
-        if self.pruning.as_ref().is_some_and(|task| !task.is_finished()) {
-            // It is asked again with the next floor that is old enough.
-            self.floors.push_front((now, below));
-            return;
-        }
         let source = self.source.clone();
         self.pruning = Some(tokio::spawn(async move {
             loop {
@@ -263,15 +285,82 @@ impl Committer {
         }));
     }
 
+    /// Commits a merge that is ready, and starts the next one that is needed.
+    async fn merge(&mut self, now: Instant) {
+        match self.merging.take() {
+            Some(task) if !task.is_finished() => {
+                self.merging = Some(task);
+                return;
+            }
+            Some(task) => {
+                if let Ok(Some(merged)) = task.await {
+                    self.land(merged).await;
+                }
+            }
+            None => {}
+        }
+        let limit = self.config.compact_files;
+        let crowded = self.tables.iter_mut().filter(|(_, kept)| kept.since_merge > limit as u64);
+        for (table, kept) in crowded {
+            kept.since_merge = 0;
+            let Some(merge) = compact::plan(*table, &kept.open.folder, &kept.open.delta, limit) else { continue };
+            let (table, store) = (*table, kept.open.delta.object_store());
+            self.merging = Some(tokio::spawn(async move {
+                let encoded = tokio::task::spawn_blocking(move || merge.encode(now).map(|file| (merge, file)));
+                match encoded.await.map_err(Into::into).flatten() {
+                    Ok((merge, file)) => {
+                        let stored = lake::put_new(store, file.add.path.clone(), file.bytes).await;
+                        stored
+                            .inspect_err(|e| warn!(table = %table, error = %e, "A merge in {table} could not be stored"))
+                            .ok()?;
+                        Some(Merged { table, merge, file: file.add })
+                    }
+                    Err(failure) => {
+                        warn!(table = %table, error = %failure, "Files of {table} could not be merged");
+                        None
+                    }
+                }
+            }));
+            return;
+        }
+    }
+
+    async fn land(&mut self, merged: Merged) {
+        let Merged { table, merge, file } = merged;
+        let kept = self.tables.get_mut(&table).expect("every table is open");
+        // A commit that may have landed is settled first: it may not be on a snapshot it did not see.
+        if kept.unsettled.is_some() {
+            return;
+        }
+        match kept.open.replace(&merge.removes, &file).await {
+            Ok(Some(version)) => {
+                debug!(table = %table, files = merge.removes.len(), version, "Merged {} files of {table}", merge.removes.len());
+                kept.since_checkpoint += 1;
+                // The month may have more small files than one merge takes.
+                kept.since_merge = self.config.compact_files as u64 + 1;
+                kept.open.list_into(&self.files);
+                let committed = kept.open.committed.clone();
+                self.publisher.committed(table, version, committed).await;
+                self.tell(table, 0);
+            }
+            Ok(None) => {}
+            Err(failure) => warn!(table = %table, error = %failure, "A merge in {table} could not be committed"),
+        }
+    }
+
     /// Starts a checkpoint where one is due, one table at a time and beside the commits.
-    fn maintain(&mut self) {
+    fn maintain(&mut self, now: Instant) {
         if self.maintenance.as_ref().is_some_and(|task| !task.is_finished()) {
             return;
         }
         let due = self.tables.values_mut().find(|kept| kept.since_checkpoint >= self.config.checkpoint_every);
         let Some(kept) = due else { return };
         kept.since_checkpoint = 0;
-        self.maintenance = Some(tokio::spawn(maintain::checkpoint(kept.open.table, kept.open.delta.clone())));
+        let sweep = age(now, kept.swept_at) >= self.config.sweep_every;
+        if sweep {
+            kept.swept_at = now;
+        }
+        self.maintenance = Some(tokio::spawn(maintain::keep(kept.open.table, kept.open.delta.clone(), sweep)));
     }
 }
 

@@ -23,8 +23,11 @@ pub struct IngestConfig {
     pub prune_behind: Duration,
     /// A checkpoint after this many commits of a table: a reader that opens it replays at most as many.
     pub checkpoint_every: u64,
-    /// The months of a table that have more files than this are compacted: looking into a month's files costs per file.
+    /// The small files of a month are merged once there are more than this: commits and openings cost about 40 µs per
+    /// live file, and looking into a month's files costs per file too.
     pub compact_files: usize,
+    /// Files that no version names, and those replaced longer ago than the tables' retention (6 h), are deleted this often.
+    pub sweep_every: Duration,
     /// Waits this long after a failed commit or read, doubling up to 30 times as long.
     pub retry_after: Duration,
     /// Ids kept in memory to find duplicates by (see [`eventlog::IntakeConfig`]).
@@ -42,6 +45,7 @@ impl Default for IngestConfig {
             prune_behind: Duration::from_secs(3600),
             checkpoint_every: 10,
             compact_files: 24,
+            sweep_every: Duration::from_secs(6 * 3600),
             retry_after: Duration::from_secs(1),
             cached_ids: eventlog::IntakeConfig::default().cached_ids,
         }

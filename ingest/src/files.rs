@@ -32,13 +32,6 @@ impl LiveFiles {
     pub(crate) fn count(&self, table: Table) -> usize {
         self.months.read().get(&table).map_or(0, |months| months.values().map(Vec::len).sum())
     }
-
-    /// The month of a table with the most files, if it has more than `limit`.
-    pub(crate) fn fullest(&self, table: Table, limit: usize) -> Option<Option<String>> {
-        let all = self.months.read();
-        let (month, files) = all.get(&table)?.iter().max_by_key(|(_, files)| files.len())?;
-        (files.len() > limit).then(|| month.clone())
-    }
 }
 
 impl KnownEvents for LiveFiles {

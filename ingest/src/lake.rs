@@ -3,7 +3,7 @@
 //! Owns opening, creating and committing. A commit holds rows and the log's offsets they reach, as Delta app transactions;
 //! the offsets stand nowhere else, and exactly once follows from that.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use deltalake_core::kernel::engine::arrow_conversion::TryIntoKernel;
 use deltalake_core::kernel::transaction::{CommitBuilder, CommitProperties};
-use deltalake_core::kernel::{Action, Add, StructType, Transaction};
+use deltalake_core::kernel::{Action, Add, Remove, StructType, Transaction};
 use deltalake_core::logstore::{StorageConfig, logstore_with};
 use deltalake_core::operations::create::CreateBuilder;
 use deltalake_core::protocol::{DeltaOperation, SaveMode};
@@ -119,7 +119,7 @@ fn delta_at(store: &Arc<dyn ObjectStore>, folder: &Path) -> DeltaResult<DeltaTab
 }
 
 /// Stores a file under its random name.
-async fn put_new(store: Arc<dyn ObjectStore>, path: String, bytes: Bytes) -> object_store::Result<()> {
+pub(crate) async fn put_new(store: Arc<dyn ObjectStore>, path: String, bytes: Bytes) -> object_store::Result<()> {
     let path = object_store::path::Path::parse(path)?;
     match store.put_opts(&path, bytes.into(), PutMode::Create.into()).await {
         // The name is random: it is this very file, stored by an earlier try.
@@ -189,6 +189,42 @@ impl LakeTable {
     async fn offset(&self, partition: i32) -> DeltaResult<Option<i64>> {
         let log_store = self.delta.log_store();
         self.delta.snapshot()?.transaction_version(log_store.as_ref(), app_id(&self.log_id, partition)).await
+    }
+
+    /// Commits a merge: `removes` go and `file`, which is stored, takes their place. Returns the new version, or `None` if
+    /// it did not land; then nothing has changed, and the stored file is swept up later.
+    pub(crate) async fn replace(&mut self, removes: &[Remove], file: &Add) -> DeltaResult<Option<u64>> {
+        let live = |delta: &DeltaTable| -> DeltaResult<HashSet<String>> {
+            Ok(delta.snapshot()?.log_data().into_iter().map(|file| file.path().into_owned()).collect())
+        };
+        let there = live(&self.delta)?;
+        if !removes.iter().all(|remove| there.contains(&remove.path)) {
+            return Ok(None);
+        }
+        let actions = removes.iter().cloned().map(Action::Remove).chain([Action::Add(file.clone())]);
+        let version = self.version() as i64;
+        let properties = CommitProperties::default()
+            .with_application_transactions(vec![Transaction::new("compactor", version)])
+            .with_max_retries(0)
+            .with_create_checkpoint(false)
+            .with_cleanup_expired_logs(Some(false));
+        let state = self.delta.snapshot()?.clone();
+        let operation = DeltaOperation::Optimize { predicate: None, target_size: 0 };
+        let outcome = CommitBuilder::from(properties)
+            .with_actions(actions.collect())
+            .build(Some(&state), self.delta.log_store(), operation)
+            .await;
+        match outcome {
+            Ok(done) => {
+                self.delta.state = Some(done.snapshot());
+                Ok(Some(self.version()))
+            }
+            Err(failure) => {
+                warn!(table = %self.table, error = %failure, "A merge in {} failed; looking whether it landed", self.table);
+                self.delta.update_incremental(None).await?;
+                Ok(live(&self.delta)?.contains(&file.path).then(|| self.version()))
+            }
+        }
     }
 
     pub(crate) fn list_into(&self, files: &LiveFiles) {

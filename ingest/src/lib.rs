@@ -9,6 +9,7 @@
 //! at the smallest offset, and each table leaves out what lies below its own.
 
 mod commit;
+mod compact;
 mod config;
 mod durable;
 mod error;

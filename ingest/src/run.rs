@@ -130,7 +130,7 @@ impl Ingest {
     }
 
     /// Commits what is in the log by now and stops.
-    pub async fn stop(self) -> Result<()> {
+    pub async fn stop(&self) -> Result<()> {
         self.ask(Command::Stop).await
     }
 

@@ -29,7 +29,8 @@ type Failure = Box<dyn std::error::Error + Send + Sync>;
 /// The rows of `batches` as files: one per month, each sorted by the table's columns.
 pub(crate) fn encode(table: Table, batches: &[RecordBatch], now: Instant) -> Result<Vec<EncodedFile>, Failure> {
     let rows = concat_batches(&table.schema(), batches)?;
-    let sorted = sort(table, &rows)?;
+    let month = if table.partitioned() { &["month"][..] } else { &[] };
+    let sorted = sort(&rows, &[month, table.sort_columns()].concat())?;
     drop(rows);
     months(table, &sorted)
         .into_iter()
@@ -73,12 +74,8 @@ pub(crate) fn encode_sorted(
     Ok(EncodedFile { add, bytes: bytes.into() })
 }
 
-/// All rows, sorted by month, then by the table's columns, then as the log has them.
-fn sort(table: Table, rows: &RecordBatch) -> Result<RecordBatch, ArrowError> {
-    let mut names = table.sort_columns().to_vec();
-    if table.partitioned() {
-        names.insert(0, "month");
-    }
+/// All rows, sorted by the named columns, then as they come.
+pub(crate) fn sort(rows: &RecordBatch, names: &[&str]) -> Result<RecordBatch, ArrowError> {
     let columns: Vec<ArrayRef> = names.iter().map(|name| rows[*name].clone()).collect();
     let nulls_last = SortOptions { descending: false, nulls_first: false };
     let fields = columns.iter().map(|c| SortField::new_with_options(c.data_type().clone(), nulls_last)).collect();

@@ -10,6 +10,7 @@
 mod clock;
 mod dead_letter;
 mod fault;
+mod fields;
 mod ids;
 mod record;
 mod rows;

@@ -1,5 +1,6 @@
 //! The log into the lake, whole: what is committed, what a crash leaves, who is refused.
 
+mod throughput;
 mod world;
 
 use std::sync::Arc;
@@ -255,6 +256,26 @@ async fn checkpoints_are_written_beside_the_commits() {
     assert_eq!(world.offsets(REDEMPTIONS).await, (0..9).collect::<Vec<i64>>());
     let lake = world.open().await.unwrap();
     assert_eq!(lake.committed()[&REDEMPTIONS], Position::single(9));
+}
+
+#[tokio::test]
+async fn small_files_of_a_month_become_one_and_no_row_changes() {
+    let world = World::new();
+    let ingest =
+        world.start(crate::IngestConfig { compact_files: 3, checkpoint_every: 3, sweep_every: Duration::ZERO, ..config() });
+    let ingest = ingest.await.unwrap();
+    for i in 0..40 {
+        world.append(Stream::Redemptions, &[redeemed(i, (i % 2) as u32 * 40), redeemed(i + 100, 3)]);
+        ingest.flush().await.unwrap();
+        assert_eq!(world.offsets(REDEMPTIONS).await, (0..2 * i as i64 + 2).collect::<Vec<i64>>());
+    }
+    world.until(|| ingest.status().tables[&REDEMPTIONS].files < 10).await;
+    // A merged month still knows its events.
+    world.append(Stream::Redemptions, &[redeemed(0, 0), redeemed(100, 3)]);
+    ingest.stop().await.unwrap();
+    assert_eq!(world.offsets(REDEMPTIONS).await, (0..80).collect::<Vec<i64>>());
+    world.check_files().await;
+    world.publisher.check();
 }
 
 #[tokio::test]

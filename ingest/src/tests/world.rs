@@ -14,7 +14,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use deltalake_core::{DeltaTableBuilder, ensure_table_uri};
 use event::{Event, Instant, ManualClock, Place, Redemption, Rows, Stream, Table};
-use eventlog::{OutboxSource, Position, Publisher, Source, Taken, outbox};
+use eventlog::{OutboxSource, Position, Publisher, Segment, Source, Taken, outbox};
 use futures::stream::BoxStream;
 use object_store::path::Path;
 use object_store::{
@@ -77,7 +77,17 @@ impl World {
 
     pub(crate) fn append(&self, stream: Stream, messages: &[String]) {
         let messages: Vec<Vec<u8>> = messages.iter().map(|m| m.clone().into_bytes()).collect();
-        outbox::append(&self.ledger.lock(), self.clock.as_ref(), stream, &messages).unwrap();
+        self.append_raw(stream, &messages);
+    }
+
+    pub(crate) fn append_raw(&self, stream: Stream, messages: &[Vec<u8>]) {
+        outbox::append(&self.ledger.lock(), self.clock.as_ref(), stream, messages).unwrap();
+    }
+
+    /// Appends a segment again.
+    pub(crate) fn append_segment(&self, segment: &Segment) {
+        let body = segment.body.bytes();
+        outbox::append_segment(&self.ledger.lock(), self.clock.as_ref(), segment.stream, segment.count, body).unwrap();
     }
 
     pub(crate) fn source(&self) -> OutboxSource {

@@ -27,11 +27,6 @@ pub(crate) use orders::OrderRows;
 pub(crate) use redemptions::RedemptionRows;
 pub(crate) use refusals::RefusalRows;
 
-/// Messages without a version are of the first.
-pub(crate) fn first_version() -> i16 {
-    1
-}
-
 /// `field:value` of whichever id is there, for the key of the log.
 fn key_of(ids: [(&str, Option<crate::Id>); 2], otherwise: String) -> String {
     ids.iter().find_map(|(name, id)| id.map(|id| format!("{name}:{id}"))).unwrap_or(otherwise)

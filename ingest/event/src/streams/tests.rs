@@ -80,6 +80,33 @@ fn r20_bad_messages_say_what_is_wrong() {
 }
 
 #[test]
+fn fields_are_found_in_any_order_and_each_once() {
+    let envelope = r#""source":"x","event_id":"1","type":"refused","occurred_at":"2026-05-01T01:00:00Z""#;
+    check(
+        Stream::Refusals,
+        &format!(r#"{{"reason":"r","\u0073tore_id":"S","new":[{{}}],{envelope},"member_id":null}}"#),
+        expect![[
+            r#"terminal:S · {"source":"x","event_id":"1","type":"refused","occurred_at":"2026-05-01T01:00:00Z","schema_version":1,"store_id":"S","reason":"r"}"#
+        ]],
+    );
+    check(
+        Stream::Refusals,
+        &format!(r#"{{{envelope},"store_id":"S","reason":"r","source":"y"}}"#),
+        expect!["not a valid `refusals` message: duplicate field `source` at line 1 column 126"],
+    );
+    check(
+        Stream::Refusals,
+        r#"{"source":"x","type":"refused","occurred_at":"2026-05-01T01:00:00Z"}"#,
+        expect!["not a valid `refusals` message: missing field `event_id` at line 1 column 68"],
+    );
+    check(
+        Stream::Refusals,
+        "[]",
+        expect!["not a valid `refusals` message: invalid type: sequence, expected a flat object at line 1 column 0"],
+    );
+}
+
+#[test]
 fn rows_follow_the_schema_of_every_stream() {
     for stream in Stream::ALL {
         let mut rows = Rows::new(stream);
