@@ -104,7 +104,7 @@ impl Committer {
         let now = self.clock.now();
         let waited = self.shared.tail.lock().since.is_some_and(|since| age(now, since) >= self.config.commit_every);
         if asked || waited || self.tables.keys().any(|table| self.idle(*table, now)) {
-            let _ = self.round().await;
+            let _ = self.round(false).await;
         }
         self.prune(now);
         self.merge(now).await;
@@ -123,11 +123,11 @@ impl Committer {
             tokio::select! {
                 _ = taken.changed() => {}
                 // The reader waits for room that only a commit makes, or has given up.
-                _ = shared.due.notified() => drop(self.round().await),
+                _ = shared.due.notified() => drop(self.round(false).await),
             }
         }
         for tries in 1.. {
-            match self.round().await {
+            match self.round(true).await {
                 Ok(()) => break,
                 Err(failure) if failure.fatal() || tries >= FLUSH_TRIES => return Err(Error::Ended(Some(failure))),
                 Err(_) => tokio::time::sleep(retry_after(&self.config, tries)).await,
@@ -148,14 +148,15 @@ impl Committer {
     }
 
     /// Commits everything in the tail: dead letters first, so that a table's offset says that those below it are kept.
-    async fn round(&mut self) -> std::result::Result<(), Arc<Error>> {
+    /// With `all`, tables without rows commit their offsets too: a reader of a log at rest then has nothing to follow.
+    async fn round(&mut self, all: bool) -> std::result::Result<(), Arc<Error>> {
         if let Some(ended) = self.shared.ended() {
             return Err(Arc::new(ended));
         }
         let now = self.clock.now();
         let upto = self.shared.tail.lock().upto.clone();
         for table in [Table::DeadLetters].into_iter().chain(Stream::ALL.map(Table::Events)) {
-            if let Err(failure) = self.commit(table, &upto, now).await {
+            if let Err(failure) = self.commit(table, &upto, now, all).await {
                 self.failures += 1;
                 self.retry_at = Some(tokio::time::Instant::now() + retry_after(&self.config, self.failures));
                 return Err(self.shared.note(failure));
@@ -168,12 +169,13 @@ impl Committer {
         Ok(())
     }
 
-    async fn commit(&mut self, table: Table, upto: &Position, now: Instant) -> Result<()> {
+    async fn commit(&mut self, table: Table, upto: &Position, now: Instant, all: bool) -> Result<()> {
         self.settle(table).await?;
         // One `upto` for all tables of a round, and only rows below it: a later one would pass dead letters that the first
         // table of the round has not committed.
         let batches = self.shared.tail.lock().rows(table, upto);
-        if batches.is_empty() && !self.idle(table, now) {
+        let lags = self.lag(table) > 0;
+        if batches.is_empty() && !(all && lags) && !self.idle(table, now) {
             return Ok(());
         }
         let rows = batches.iter().map(|batch| batch.num_rows()).sum();
@@ -219,11 +221,18 @@ impl Committer {
         Ok(())
     }
 
-    /// Whether a table has no rows, lags behind the log, and was not committed for long.
+    /// Offsets that a table lags behind what was taken.
+    fn lag(&self, table: Table) -> i64 {
+        let committed = &self.tables[&table].open.committed;
+        self.shared.tail.lock().upto.0.iter().map(|(partition, next)| next - committed.next(*partition)).sum()
+    }
+
+    /// Whether a table has no rows, lags behind the log, and was not committed for long or lags far.
     fn idle(&self, table: Table, now: Instant) -> bool {
+        let far = self.lag(table) >= self.config.idle_commit_offsets;
         let kept = &self.tables[&table];
         let tail = self.shared.tail.lock();
-        age(now, kept.committed_at) >= self.config.idle_commit_every
+        (far || age(now, kept.committed_at) >= self.config.idle_commit_every)
             && tail.count(table) == 0
             && kept.open.committed != tail.upto
             && tail.upto.covers(&kept.open.committed)

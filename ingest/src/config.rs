@@ -19,6 +19,9 @@ pub struct IngestConfig {
     pub read_bytes: usize,
     /// A table without rows commits its offset alone this often, if the log moved: it must not hold up pruning for ever.
     pub idle_commit_every: Duration,
+    /// … or once it lags this many offsets: a reader in another process decodes the log from the slowest table on, and
+    /// 100,000 events take it less than a second.
+    pub idle_commit_offsets: i64,
     /// The log keeps what was committed for this long: readers in other processes follow it from versions that old.
     pub prune_behind: Duration,
     /// A checkpoint after this many commits of a table: a reader that opens it replays at most as many.
@@ -42,6 +45,7 @@ impl Default for IngestConfig {
             tail_bytes: 256 << 20,
             read_bytes: 1 << 20,
             idle_commit_every: Duration::from_secs(3600),
+            idle_commit_offsets: 100_000,
             prune_behind: Duration::from_secs(3600),
             checkpoint_every: 10,
             compact_files: 24,

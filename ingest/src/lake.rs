@@ -118,6 +118,19 @@ fn delta_at(store: &Arc<dyn ObjectStore>, folder: &Path) -> DeltaResult<DeltaTab
     Ok(DeltaTable::new(logstore_with(store.clone(), &url, StorageConfig::default())?))
 }
 
+/// Adds the columns that the contract has gained since the table was written; in older files they are null.
+async fn widen(table: Table, delta: DeltaTable) -> DeltaResult<DeltaTable> {
+    let there = delta.snapshot()?.schema();
+    let schema: StructType = table.schema().as_ref().try_into_kernel()?;
+    let gained: Vec<_> = schema.fields().filter(|field| there.field(field.name()).is_none()).cloned().collect();
+    if gained.is_empty() {
+        return Ok(delta);
+    }
+    let names: Vec<_> = gained.iter().map(|field| field.name().as_str()).collect();
+    info!(table = %table, columns = names.join(", "), "The table {table} gains columns");
+    delta.add_columns().with_fields(gained).await
+}
+
 /// Stores a file under its random name.
 pub(crate) async fn put_new(store: Arc<dyn ObjectStore>, path: String, bytes: Bytes) -> object_store::Result<()> {
     let path = object_store::path::Path::parse(path)?;
@@ -145,6 +158,7 @@ impl LakeTable {
             let found = found.unwrap_or_else(|| "(none)".to_owned());
             return Err(Error::OtherLog { table, found, expected: log_id.to_owned() });
         }
+        let delta = widen(table, delta).await.map_err(failed)?;
         let mut open = LakeTable { table, folder, delta, committed: Position::default(), log_id: log_id.to_owned() };
         for (partition, end) in &end.0 {
             let committed = open.offset(*partition).await.map_err(failed)?.unwrap_or(0);

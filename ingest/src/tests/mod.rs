@@ -217,6 +217,20 @@ async fn a_table_that_is_new_begins_at_the_end_of_the_log() {
 }
 
 #[tokio::test]
+async fn a_table_gains_the_columns_that_the_contract_gained() {
+    let world = World::new();
+    world.table_of_an_older_contract(REFUSALS, "reason").await;
+    let ingest = world.start(crate::IngestConfig { compact_files: 1, ..config() }).await.unwrap();
+    for i in 0..4 {
+        world.append(Stream::Refusals, &[refused(i)]);
+        ingest.flush().await.unwrap();
+    }
+    ingest.stop().await.unwrap();
+    assert_eq!(world.offsets(REFUSALS).await, [0, 1, 2, 3]);
+    assert!(world.columns(REFUSALS).await.contains(&"reason".to_owned()));
+}
+
+#[tokio::test]
 async fn tables_without_rows_follow_and_the_log_forgets() {
     let world = World::new();
     let ingest = world.start(config()).await.unwrap();

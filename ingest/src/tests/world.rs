@@ -12,6 +12,9 @@ use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::datatypes::Int64Type;
 use async_trait::async_trait;
 use bytes::Bytes;
+use deltalake_core::kernel::engine::arrow_conversion::TryIntoKernel;
+use deltalake_core::kernel::{Action, StructType, Transaction};
+use deltalake_core::operations::create::CreateBuilder;
 use deltalake_core::{DeltaTableBuilder, ensure_table_uri};
 use event::{Event, Instant, ManualClock, Place, Redemption, Rows, Stream, Table};
 use eventlog::{OutboxSource, Position, Publisher, Segment, Source, Taken, outbox};
@@ -131,6 +134,31 @@ impl World {
         }
         offsets.sort();
         offsets
+    }
+
+    /// Makes a table as a build would have that did not know `column` yet.
+    pub(crate) async fn table_of_an_older_contract(&self, table: Table, column: &str) {
+        let folder = self.dir.path().join("lake").join(table.name());
+        std::fs::create_dir_all(&folder).unwrap();
+        let schema: StructType = table.schema().as_ref().try_into_kernel().unwrap();
+        let log = self.source().log_id().to_owned();
+        CreateBuilder::new()
+            .with_location(folder.to_str().unwrap())
+            .with_columns(schema.fields().filter(|field| field.name() != column).cloned())
+            .with_partition_columns(["month"])
+            .with_raise_if_key_not_exists(false)
+            .with_configuration([("hexiao.log", Some(log.as_str()))])
+            .with_actions([Action::Txn(Transaction::new(eventlog::app_id(&log, 0), 0))])
+            .await
+            .unwrap();
+    }
+
+    /// The columns a stranger to this process finds.
+    pub(crate) async fn columns(&self, table: Table) -> Vec<String> {
+        let folder = self.dir.path().join("lake").join(table.name());
+        let uri = ensure_table_uri(folder.to_str().unwrap()).unwrap();
+        let delta = DeltaTableBuilder::from_url(uri).unwrap().load().await.unwrap();
+        delta.snapshot().unwrap().schema().fields().map(|field| field.name().to_owned()).collect()
     }
 
     /// Each live file of a table, as one batch, with its month.

@@ -92,7 +92,7 @@ fn fields_are_found_in_any_order_and_each_once() {
     check(
         Stream::Refusals,
         &format!(r#"{{{envelope},"store_id":"S","reason":"r","source":"y"}}"#),
-        expect!["not a valid `refusals` message: duplicate field `source` at line 1 column 126"],
+        expect!["not a valid `refusals` message: duplicate field `source` at line 1 column 119"],
     );
     check(
         Stream::Refusals,
