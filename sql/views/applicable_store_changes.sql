@@ -10,9 +10,9 @@ WITH versions AS (
         CASE WHEN type = 'upserted' THEN store_ids END AS store_ids,
         coalesce(applies_to_sold, true) AS widens_sold,
         coalesce(reason, '') IN ('closed', 'cannot_serve') AS narrows_sold,
-        row_number() OVER (
+        CAST(row_number() OVER (
             PARTITION BY coalesce(product_id, id) ORDER BY effective_from, log_partition, log_offset
-        ) AS nth
+        ) AS BIGINT) AS nth
     FROM log.catalog
     WHERE kind = 'applicable_stores'
 ),

@@ -1,5 +1,5 @@
 //! Functions the reports need and SQL lacks: distances on the earth, H3 cells, store-local days, hours as bits, exact
-//! percentiles.
+//! percentiles, spans of days.
 
 mod geo;
 mod local_time;
@@ -21,7 +21,9 @@ pub(crate) fn scalars() -> Vec<Arc<ScalarUDF>> {
 
 /// Every aggregate.
 pub(crate) fn aggregates() -> Vec<Arc<AggregateUDF>> {
-    vec![Arc::new(nearest_rank::function()), Arc::new(spans::function())]
+    let mut all = spans::functions();
+    all.push(nearest_rank::function());
+    all.into_iter().map(Arc::new).collect()
 }
 
 /// The result of a function whose arguments were made arrays: a scalar again if all of them were, so that it can be folded.

@@ -1,0 +1,302 @@
+-- coverage_gap
+-- Title: Where applicable stores leave holders out
+-- Grain: store × product that the store could perform and redeem more of; by store over all products where by is store.
+-- Roles: head_office
+-- Param product: text = none. Only this product.
+-- Param store: text = none. Only this store.
+-- Param radius_m: number = 3000. How far a store may be from a home to cover it, in metres, great-circle.
+-- Param days: int = 90. Completed business days from which the rates are taken.
+-- Param by: product|store = product. Rows per store and product, or per store over all products.
+-- Additive: units_gained
+-- Heading expected_redemptions_30d: expected redemptions in 30 days: upper estimate, associational
+-- Heading rate_covered: units per holder-month, covered homes
+-- Heading rate_uncovered: units per holder-month, uncovered homes
+-- R16, over products that redeem across stores (R3). A member is covered for a unit if a store where that very unit may be
+--    redeemed lies within the radius of the home: the list the order was sold with, what changes since added or took away,
+--    or the selling store alone while the switch is off.
+-- members_gained are the holders that no such store covers and this one would, units_gained their available units. A row's
+--    figures are for this store alone: rows of neighbouring stores count the same members.
+-- rate_…: units redeemed per holder-month (30 days with a unit available), covered or not decided by the day, each shrunk to
+--    its class's chain rate: (units + 20 × chain) / (months + 20).
+-- expected_redemptions_30d: sum over gained holders of min(available, max(0, rate_covered − rate_uncovered) × days left, at most
+--    30, / 30). Below 30 redemptions in either class it is left out: insufficient, and ranked last by units_gained.
+-- holders_unknown_home have units and no known home: they are in neither class. If nobody's home is known, note says so.
+WITH zone AS (
+    SELECT coalesce(min(time_zone), 'UTC') AS zone FROM stores
+),
+-- What changed the lists of orders sold before, by day.
+change AS (
+    SELECT
+        c.product_id, c.nth, c.store_id, c.added, CAST(c.known_from AS BIGINT) AS known_from,
+        CAST(business_day(c.effective_from, z.zone, 4) AS INT) AS day
+    FROM applicable_store_changes AS c
+    CROSS JOIN zone AS z
+    WHERE c.binds AND c.effective_from <= now()
+),
+switch AS (
+    SELECT
+        s.enabled, CAST(business_day(s.effective_from, z.zone, 4) AS INT) AS from_day,
+        coalesce(CAST(business_day(s.effective_until, z.zone, 4) AS INT), 1000000) AS until_day
+    FROM cross_store_switch AS s
+    CROSS JOIN zone AS z
+    WHERE s.effective_from <= now()
+),
+-- Times within which no list and no switch changed; the last one is now.
+epoch AS (
+    SELECT e.from_day, e.until_day, coalesce(bool_or(s.enabled), false) AS crossing
+    FROM (
+        SELECT from_day, lead(from_day, 1, 1000000) OVER (ORDER BY from_day) AS until_day
+        FROM (
+            SELECT DISTINCT greatest(day, CAST($today AS INT) - $days) AS from_day
+            FROM (
+                SELECT 0 AS day
+                UNION ALL
+                SELECT day FROM change
+                UNION ALL
+                SELECT from_day FROM switch
+            )
+            WHERE day <= CAST($today AS INT)
+        )
+    ) AS e
+    LEFT JOIN switch AS s ON s.from_day <= e.from_day AND e.from_day < s.until_day
+    GROUP BY e.from_day, e.until_day
+),
+-- Sales between two changes have the first in their own list; −1 is before any.
+version AS (
+    SELECT a.product_id, a.known_from, coalesce(min(b.known_from), 9000000000000000000) AS until_at
+    FROM (SELECT DISTINCT product_id, unnest([known_from, -1]) AS known_from FROM change) AS a
+    LEFT JOIN change AS b ON b.product_id = a.product_id AND b.known_from > a.known_from
+    GROUP BY a.product_id, a.known_from
+),
+-- What the last change since decided about a store.
+decided AS (
+    SELECT v.product_id, v.known_from, e.from_day AS epoch_day, c.store_id,
+        max(c.nth * 2 + CASE WHEN c.added THEN 1 ELSE 0 END) % 2 = 1 AS added
+    FROM version AS v
+    JOIN change AS c ON c.product_id = v.product_id AND c.known_from > v.known_from
+    JOIN epoch AS e ON c.day <= e.from_day
+    GROUP BY v.product_id, v.known_from, e.from_day, c.store_id
+),
+open_store AS (
+    SELECT store_id, name, lat, lon, head_office
+    FROM stores
+    WHERE lat IS NOT NULL AND lon IS NOT NULL AND (opened_on IS NULL OR opened_on <= today) AND (closed_on IS NULL OR closed_on >= today)
+),
+-- Cells are narrowed to a disk that holds the radius wherever in its cell a store lies: cell centres are at least 622 m apart
+-- per step at resolution 8, 7 times that two resolutions up.
+store_cell AS (
+    SELECT
+        store_id, lat, lon,
+        unnest(CASE
+            WHEN $radius_m <= 6000 THEN h3_disk(h3_cell(lat, lon, 8), CAST(ceil($radius_m / 450) + 1 AS BIGINT))
+            WHEN $radius_m <= 45000 THEN h3_disk(h3_cell(lat, lon, 6), CAST(ceil($radius_m / 3150) + 1 AS BIGINT))
+            ELSE h3_disk(h3_cell(lat, lon, 4), CAST(ceil($radius_m / 22000) + 1 AS BIGINT))
+        END) AS cell
+    FROM open_store
+),
+home AS (
+    SELECT
+        h.member_id, CAST(business_day(h.from_at, z.zone, 4) AS INT) AS from_day,
+        coalesce(CAST(business_day(h.until_at, z.zone, 4) AS INT), 1000000) AS until_day, h.home_lat AS lat, h.home_lon AS lon,
+        h3_cell(h.home_lat, h.home_lon, CASE WHEN $radius_m <= 6000 THEN 8 WHEN $radius_m <= 45000 THEN 6 ELSE 4 END) AS cell
+    FROM member_homes AS h
+    CROSS JOIN zone AS z
+),
+-- A home once per store within the radius, or once without a store.
+home_near AS (
+    SELECT h.member_id, h.from_day, h.until_day, s.store_id
+    FROM home AS h
+    LEFT JOIN store_cell AS s ON s.cell = h.cell AND haversine_m(s.lat, s.lon, h.lat, h.lon) <= $radius_m
+),
+-- Units coming and going by day, everything before the window on the day before it.
+moved AS (
+    SELECT
+        entitlement_id, greatest(day, CAST($today AS INT) - $days - 1) AS day,
+        sum(gained) AS gained, sum(lost) AS lost, sum(redeemed) AS redeemed, sum(asked) AS asked, max(valid_until) AS valid_until
+    FROM (
+        SELECT
+            entitlement_id, CAST(business_day AS INT) AS day, CASE WHEN type = 'reversed' THEN 1 ELSE 0 END AS gained,
+            -- A booked unit was taken away by the booking.
+            CASE WHEN type = 'redeemed' AND booked_store_id IS NULL THEN 1 ELSE 0 END AS lost,
+            CASE WHEN type = 'redeemed' THEN 1 ELSE 0 END AS redeemed, 0 AS asked, valid_until
+        FROM log.redemptions
+        WHERE type IN ('redeemed', 'reversed') AND product_type IN ('booking', 'card', 'punch_card')
+            AND entitlement_id IS NOT NULL AND ($product IS NULL OR product_id = $product)
+        UNION ALL
+        -- What was reversed did not stand on its own day.
+        SELECT
+            entitlement_id,
+            CAST((CAST(original_redeemed_at AS BIGINT) / 1000000 + (CAST(utc_offset_min AS BIGINT) - 240) * 60) / 86400 AS INT),
+            0, 0, -1, 0, NULL
+        FROM log.redemptions
+        WHERE type = 'reversed' AND entitlement_id IS NOT NULL AND ($product IS NULL OR product_id = $product)
+        UNION ALL
+        SELECT
+            entitlement_id,
+            CASE
+                WHEN type IN ('sold', 'opening_balance') THEN greatest(CAST(business_day AS INT),
+                    CAST((CAST(valid_from AS BIGINT) / 1000000 + (CAST(utc_offset_min AS BIGINT) - 240) * 60) / 86400 AS INT))
+                ELSE CAST(business_day AS INT)
+            END,
+            CASE WHEN type IN ('sold', 'opening_balance') THEN units ELSE 0 END,
+            CASE WHEN type IN ('refunded', 'expired') THEN CAST(cardinality(unit_ordinals) AS BIGINT) ELSE 0 END,
+            0,
+            CASE WHEN type = 'refund_requested' THEN 1 WHEN type IN ('refund_withdrawn', 'refunded') THEN -1 ELSE 0 END,
+            CASE WHEN type IN ('sold', 'opening_balance') THEN valid_until END
+        FROM log.orders
+        WHERE entitlement_id IS NOT NULL
+        UNION ALL
+        SELECT
+            entitlement_id, CAST(business_day AS INT), CASE WHEN type IN ('cancelled', 'no_show') THEN 1 ELSE 0 END,
+            CASE WHEN type = 'booked' THEN 1 ELSE 0 END, 0, 0, NULL
+        FROM log.bookings
+        WHERE entitlement_id IS NOT NULL
+    )
+    GROUP BY 1, 2
+),
+-- What was used up before the window is gone. A claim is a span of days on which a unit was available, a day on which some
+-- were redeemed as −(day × 1024 + units), or 0 for now.
+entitlement AS (
+    SELECT
+        entitlement_id, CASE WHEN sum(asked) > 0 THEN 0 ELSE sum(gained) - sum(lost) END AS available, max(valid_until) AS valid_until,
+        held_spans(CAST(day AS BIGINT), CAST(gained AS BIGINT), CAST(lost AS BIGINT)) AS spans,
+        array_agg(CASE WHEN redeemed > 0 AND day >= CAST($today AS INT) - $days AND day < CAST($today AS INT)
+            THEN -(day * 1024 + redeemed) ELSE 0 END) AS redeemed
+    FROM moved
+    WHERE gained <> lost OR day >= CAST($today AS INT) - $days
+    GROUP BY entitlement_id
+),
+sale AS (
+    SELECT
+        s.entitlement_id, s.product_id, s.sold_store_id, s.applicable_store_ids, v.known_from,
+        coalesce(a.stands_for_member_id, t.to_member_id, s.member_id) AS member_id,
+        CAST(s.utc_offset_min AS BIGINT) AS utc_offset_min
+    FROM log.orders AS s
+    LEFT JOIN (
+        SELECT entitlement_id, last_value(to_member_id ORDER BY occurred_at, log_partition, log_offset) AS to_member_id
+        FROM log.orders
+        WHERE type = 'transferred' AND to_member_id IS NOT NULL
+        GROUP BY entitlement_id
+    ) AS t ON t.entitlement_id = s.entitlement_id
+    LEFT JOIN member_aliases AS a ON a.member_id = coalesce(t.to_member_id, s.member_id)
+    LEFT JOIN version AS v ON v.product_id = s.product_id
+        AND CAST(s.occurred_at AS BIGINT) >= v.known_from AND CAST(s.occurred_at AS BIGINT) < v.until_at
+    WHERE s.type IN ('sold', 'opening_balance') AND s.product_type IN ('booking', 'card', 'punch_card')
+        AND s.head_office_product AND s.member_id IS NOT NULL AND ($product IS NULL OR s.product_id = $product)
+),
+claim AS (
+    SELECT
+        entitlement_id, product_id, member_id, sold_store_id, applicable_store_ids, known_from, usable, valid_until, claim,
+        CASE
+            WHEN claim > 0 THEN greatest(claim / 16777216, CAST($today AS INT) - $days)
+            WHEN claim < 0 THEN -claim / 1024
+            ELSE CAST($today AS INT)
+        END AS from_day,
+        CASE
+            WHEN claim > 0 THEN least(claim % 16777216, CAST($today AS INT), until_day)
+            WHEN claim < 0 THEN -claim / 1024 + 1
+            ELSE CAST($today AS INT) + 1
+        END AS until_day
+    FROM (
+        SELECT
+            s.*, e.valid_until,
+            CASE WHEN e.valid_until IS NULL OR e.valid_until > now() THEN e.available ELSE 0 END AS usable,
+            (CAST(e.valid_until AS BIGINT) / 1000000 - 1 + (s.utc_offset_min - 240) * 60) / 86400 + 1 AS until_day,
+            unnest(array_concat(e.spans, array_distinct(array_append(e.redeemed, 0)))) AS claim
+        FROM entitlement AS e
+        JOIN sale AS s ON s.entitlement_id = e.entitlement_id
+    )
+),
+-- Every claim in each home and epoch it falls into, with whether a store covers it there.
+placed AS (
+    SELECT
+        entitlement_id, product_id, member_id, claim, from_day, until_day, home_known,
+        max(usable) AS available, max(coalesce(CAST(valid_until AS BIGINT), 9000000000000000000)) AS valid_until,
+        bool_or(covers) AS covered
+    FROM (
+        SELECT
+            c.entitlement_id, c.product_id, c.member_id, c.claim, c.usable, c.valid_until, h.member_id IS NOT NULL AS home_known,
+            greatest(c.from_day, e.from_day, h.from_day) AS from_day, least(c.until_day, e.until_day, h.until_day) AS until_day,
+            CASE
+                WHEN h.store_id IS NULL THEN false
+                WHEN NOT e.crossing THEN h.store_id = c.sold_store_id
+                ELSE coalesce(d.added, array_has(c.applicable_store_ids, h.store_id), false)
+            END AS covers
+        FROM claim AS c
+        CROSS JOIN epoch AS e
+        LEFT JOIN home_near AS h ON h.member_id = c.member_id
+        LEFT JOIN decided AS d ON d.product_id = c.product_id AND d.known_from = c.known_from AND d.epoch_day = e.from_day
+            AND d.store_id = h.store_id
+        WHERE c.from_day < c.until_day
+    )
+    WHERE from_day < until_day
+    GROUP BY entitlement_id, product_id, member_id, claim, from_day, until_day, home_known
+),
+holder AS (
+    SELECT
+        product_id, member_id,
+        coalesce(span_days(CASE WHEN claim > 0 AND home_known AND covered THEN from_day END, until_day), 0) AS covered_days,
+        coalesce(span_days(CASE WHEN claim > 0 AND home_known THEN from_day END, until_day), 0) AS held_days,
+        sum(CASE WHEN claim < 0 AND home_known AND covered THEN -claim % 1024 ELSE 0 END) AS covered_redeemed,
+        sum(CASE WHEN claim < 0 AND home_known AND NOT covered THEN -claim % 1024 ELSE 0 END) AS uncovered_redeemed,
+        sum(CASE WHEN claim = 0 THEN available ELSE 0 END) AS available,
+        sum(CASE WHEN claim = 0 AND home_known AND NOT covered THEN available ELSE 0 END) AS uncovered_available,
+        max(CASE WHEN claim = 0 AND home_known AND NOT covered AND available > 0 THEN valid_until END) AS uncovered_until,
+        bool_or(home_known AND claim = 0) AS home_known
+    FROM placed
+    GROUP BY product_id, member_id
+),
+product_figure AS (
+    SELECT
+        *,
+        (covered_redeemed + 20 * coalesce(sum(covered_redeemed) OVER () / nullif(sum(covered_months) OVER (), 0), 0))
+            / (covered_months + 20) AS rate_covered,
+        (uncovered_redeemed + 20 * coalesce(sum(uncovered_redeemed) OVER () / nullif(sum(uncovered_months) OVER (), 0), 0))
+            / (uncovered_months + 20) AS rate_uncovered,
+        covered_redeemed < 30 OR uncovered_redeemed < 30 AS insufficient
+    FROM (
+        SELECT
+            product_id, sum(covered_days) / 30.0 AS covered_months, sum(held_days - covered_days) / 30.0 AS uncovered_months,
+            sum(covered_redeemed) AS covered_redeemed, sum(uncovered_redeemed) AS uncovered_redeemed,
+            sum(CASE WHEN available > 0 THEN 1 ELSE 0 END) AS holders,
+            sum(CASE WHEN uncovered_available > 0 THEN 1 ELSE 0 END) AS holders_uncovered,
+            sum(CASE WHEN available > 0 AND NOT home_known THEN 1 ELSE 0 END) AS holders_unknown_home
+        FROM holder
+        GROUP BY product_id
+    )
+),
+gained AS (
+    SELECT
+        n.store_id, CASE WHEN $by = 'product' THEN h.product_id END AS product_id,
+        count(DISTINCT h.member_id) AS members_gained, sum(h.uncovered_available) AS units_gained,
+        sum(CASE WHEN p.insufficient THEN NULL ELSE least(CAST(h.uncovered_available AS DOUBLE),
+            greatest(0.0, p.rate_covered - p.rate_uncovered)
+                * least(30.0, (h.uncovered_until - CAST(arrow_cast(now(), 'Timestamp(Microsecond, Some("UTC"))') AS BIGINT)) / 86400000000.0)
+                / 30.0) END) AS expected_redemptions_30d,
+        bool_and(p.insufficient) AS insufficient
+    FROM holder AS h
+    JOIN product_figure AS p ON p.product_id = h.product_id
+    JOIN home_near AS n ON n.member_id = h.member_id AND n.until_day = 1000000
+    JOIN performable AS f ON f.store_id = n.store_id AND f.product_id = h.product_id
+    JOIN open_store AS s ON s.store_id = n.store_id AND NOT s.head_office
+    WHERE h.uncovered_available > 0 AND ($store IS NULL OR n.store_id = $store)
+    GROUP BY 1, 2
+)
+SELECT
+    row_number() OVER (
+        ORDER BY g.insufficient, g.expected_redemptions_30d DESC NULLS LAST, g.units_gained DESC, g.members_gained DESC, g.store_id, g.product_id
+    ) AS rank,
+    g.store_id, s.name AS store_name, g.product_id, q.name AS product_name, g.members_gained, g.units_gained,
+    g.expected_redemptions_30d, g.insufficient, p.rate_covered, p.rate_uncovered,
+    p.covered_months AS holder_months_covered, p.uncovered_months AS holder_months_uncovered,
+    p.covered_redeemed AS redeemed_covered, p.uncovered_redeemed AS redeemed_uncovered,
+    p.holders, p.holders_uncovered, p.holders_unknown_home, CAST(NULL AS VARCHAR) AS note
+FROM gained AS g
+LEFT JOIN open_store AS s ON s.store_id = g.store_id
+LEFT JOIN products AS q ON q.product_id = g.product_id
+LEFT JOIN product_figure AS p ON p.product_id = g.product_id
+UNION ALL
+SELECT NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, 'no member has a known home'
+FROM (SELECT count(*) AS homes FROM member_homes WHERE until_at IS NULL)
+WHERE homes = 0
+ORDER BY rank
