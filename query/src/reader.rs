@@ -35,7 +35,7 @@ pub async fn load(data: &Path) -> Result<Arc<View>> {
             return Ok(Arc::new(view));
         }
         let log_id = deltas.values().flatten().find_map(lake::log_id);
-        let (file, from) = (ledger.clone(), needed_from(&view));
+        let (file, from) = (ledger.clone(), view.position().next(0));
         let copied = blocking(move || copy(&file, log_id.as_deref(), from)).await?;
         let Some(log) = copied else { continue };
         return blocking(move || {
@@ -46,13 +46,6 @@ pub async fn load(data: &Path) -> Result<Arc<View>> {
     }
     let pruned = std::io::Error::other("the log is pruned faster than the lake can be loaded");
     Err(Error::folder(ledger.display().to_string(), pruned))
-}
-
-/// Where the log is needed from: the stream that is furthest behind. Dead letters are committed before the rows of their
-/// stream, so they are complete up to there, even if their table has not moved for long because there were none.
-fn needed_from(view: &View) -> i64 {
-    let streams = view.tables.iter().filter(|(table, t)| matches!(table, Table::Events(_)) && t.lake.version.is_some());
-    streams.map(|(_, t)| t.lake.upto.next(0)).min().unwrap_or(0)
 }
 
 /// What the log held, copied out of it.

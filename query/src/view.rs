@@ -97,9 +97,11 @@ impl View {
         Ok(())
     }
 
-    /// Below it every table that exists has its rows in a commit.
+    /// Below it every stream's rows are in a commit. Dead letters are committed before the rows of their stream, so they are
+    /// complete up to there too, even if their own table has not moved for long because there were none.
     pub(crate) fn committed_everywhere(&self) -> Position {
-        let reached = || self.tables.values().filter(|t| t.lake.version.is_some()).map(|t| &t.lake.upto);
+        let streams = || self.tables.iter().filter(|(table, t)| matches!(table, Table::Events(_)) && t.lake.version.is_some());
+        let reached = || streams().map(|(_, t)| &t.lake.upto);
         let partitions = reached().flat_map(|p| p.0.keys());
         let lowest = |partition| reached().map(|p| p.next(partition)).min().unwrap_or(0);
         Position(partitions.map(|p| (*p, lowest(*p))).collect())
