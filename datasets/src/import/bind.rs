@@ -6,7 +6,7 @@ use event::{Event, Fault, Instant, Kind, Stream};
 use super::ImportError;
 use super::map::{ConditionSpec, EventSpec, Map};
 use super::read::Reader;
-use super::value::{Columns, Template, Value, zone};
+use super::value::{Columns, Key, PARTS, Template, Value, zone};
 
 /// An event that rows of one input become.
 #[derive(Debug)]
@@ -15,7 +15,7 @@ pub(crate) struct Rule {
     /// Stream and type, the first parts of the key.
     pub event_type: String,
     pub key: Vec<Template>,
-    pub conditions: Vec<Condition>,
+    conditions: Vec<Condition>,
     pub once: bool,
     zone: ZoneOf,
     occurred_at: Value,
@@ -30,7 +30,7 @@ enum ZoneOf {
 }
 
 #[derive(Debug)]
-pub(crate) struct Condition {
+struct Condition {
     column: usize,
     test: Test,
 }
@@ -106,6 +106,9 @@ fn bind_event(spec: &EventSpec, chain_zone: Tz, columns: &mut Columns, place: &s
         spec.key.iter().map(|k| Template::parse(k, columns)).collect::<Result<Vec<_>, _>>().map_err(|e| in_field("key", e))?;
     if key.is_empty() || (!spec.once && key.iter().all(|k| k.constant().is_some())) {
         return Err(in_field("key", "it names no column, so all rows would be one event".into()));
+    }
+    if key.len() > PARTS {
+        return Err(in_field("key", format!("it has {} parts, at most {PARTS} are possible", key.len())));
     }
     let zone = match &spec.time_zone {
         None => ZoneOf::Fixed(chain_zone),
@@ -191,7 +194,7 @@ fn bind_condition(spec: &ConditionSpec, columns: &mut Columns) -> Result<Conditi
 
 impl Condition {
     /// Whether it holds for a row. Nothing is never within bounds.
-    pub(crate) fn holds(&self, row: &Reader) -> Result<bool, String> {
+    fn holds(&self, row: &Reader) -> Result<bool, String> {
         let cell = row.cell(self.column)?;
         Ok(match &self.test {
             Test::Present(wanted) => cell.null() != *wanted,
@@ -208,6 +211,21 @@ impl Condition {
 }
 
 impl Rule {
+    /// Whether the rule wants a row.
+    pub(crate) fn wants(&self, row: &Reader) -> Result<bool, String> {
+        for condition in &self.conditions {
+            if !condition.holds(row)? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// The id of the event with this key.
+    pub(crate) fn id(&self, key: &Key) -> i64 {
+        key.hash(&[self.stream.name(), &self.event_type])
+    }
+
     /// Zone of the row's store.
     pub(crate) fn zone(&self, row: &Reader) -> Result<Tz, String> {
         match &self.zone {

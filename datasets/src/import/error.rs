@@ -53,16 +53,14 @@ pub enum ImportError {
         /// The key, as its parts.
         key: String,
     },
-    /// Nothing fits.
-    #[error("more than {limit} rows could not be mapped; the first, row {row} of {}: {reason}", path.display())]
-    TooManyRejected {
-        /// How many were borne.
-        limit: usize,
-        /// File of the first.
+    /// The first rows all fail.
+    #[error("none of the first {rows} rows of {} could be mapped; the first: {reason}", path.display())]
+    NothingFits {
+        /// The file.
         path: PathBuf,
-        /// Its row, from 1.
-        row: u64,
-        /// What is wrong with it.
+        /// How many were tried.
+        rows: u64,
+        /// What is wrong with the first.
         reason: String,
     },
 }

@@ -1,4 +1,7 @@
 //! Runs a map over files, twice: first to see whether it fits and every event has an id of its own, then to make the events.
+//!
+//! The first reading looks at keys only, and at the first rows whole. Only ids that more than one row makes are looked into
+//! further: rows of equal content are one event, others a collision.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -12,7 +15,7 @@ use hashbrown::{HashMap, HashSet};
 use super::bind::{Bound, Rule, bind};
 use super::map::{Format, InputSpec};
 use super::read::{ReadError, Reader};
-use super::value::{hash, parts_as_text};
+use super::value::{Key, parts_as_text};
 use super::{ImportError, Map, time};
 use crate::chunk::{Chunk, Chunks};
 
@@ -55,8 +58,11 @@ pub struct Summary {
     pub reasons: Vec<(PathBuf, u64, String)>,
 }
 
-/// A map that rejects a million rows does not fit its files.
-const REJECTED_LIMIT: usize = 1_000_000;
+/// Rows of each file that are mapped whole before anything is made: if none of them fits, the map is wrong.
+const TRIED_ROWS: u64 = 1000;
+
+/// With fewer rows than this a file may well be all bad.
+const TELLING_ROWS: u64 = 20;
 
 /// How many reasons the summary keeps.
 const REASONS: usize = 10;
@@ -79,7 +85,12 @@ struct Made {
     rule: usize,
     id: i64,
     range: std::ops::Range<usize>,
+    /// Of an event that only the first row of a key makes.
+    once: Option<String>,
 }
+
+/// Keys of which the one event has been made, per rule.
+type OnceKeys = Vec<HashSet<String>>;
 
 /// An import that fits; iterate it for its chunks.
 pub struct Import {
@@ -90,10 +101,8 @@ pub struct Import {
     repeats: HashSet<i64>,
     /// Of those, the ones made already.
     made_repeats: HashSet<i64>,
-    /// Made already, of the events that only the first row of a key makes.
-    made_once: HashSet<i64>,
-    /// Rule and reason per rejected row.
-    rejected: HashMap<(usize, u64), (usize, String)>,
+    /// Per rule of the present input, keys of which the one event has been made.
+    made_once: Vec<OnceKeys>,
     chunks: Chunks,
     scratch: Vec<u8>,
     source: String,
@@ -138,8 +147,7 @@ impl Import {
             files,
             repeats: HashSet::new(),
             made_repeats: HashSet::new(),
-            made_once: HashSet::new(),
-            rejected: HashMap::new(),
+            made_once: Vec::new(),
             chunks: Chunks::new(),
             scratch: Vec::new(),
             source,
@@ -149,6 +157,7 @@ impl Import {
             total,
             summary: Summary::default(),
         };
+        import.made_once = import.no_keys();
         import.check(tell)?;
         Ok(import)
     }
@@ -169,71 +178,122 @@ impl Import {
             .map_err(|source| ImportError::Read { path: file.path.clone(), source })
     }
 
-    /// The first reading: which rows cannot be mapped, which ids come again, whether any two rows collide.
-    fn check(&mut self, tell: &mut dyn FnMut(Progress)) -> Result<(), ImportError> {
-        let mut ids: HashMap<i64, u64> = HashMap::new();
-        let mut once: HashSet<i64> = HashSet::new();
-        let mut rows = 0;
+    fn no_keys(&self) -> Vec<OnceKeys> {
+        self.bound.rules.iter().map(|rules| rules.iter().map(|_| HashSet::new()).collect()).collect()
+    }
+
+    /// Reads every row of every file: the reader, the file's number and the row's.
+    fn each_row(&self, mut each: impl FnMut(&Reader, usize, u64) -> Result<(), ImportError>) -> Result<(), ImportError> {
         for n in 0..self.files.len() {
             let mut reader = self.open_reader(n)?;
-            let (path, input) = (self.files[n].path.clone(), self.files[n].input);
             let mut row = 0;
-            while reader.advance().map_err(|source| ImportError::Read { path: path.clone(), source })? {
-                (row, rows) = (row + 1, rows + 1);
-                if rows % TELL_ROWS == 0 {
-                    tell(Progress { phase: Phase::Check, rows, total: self.total.max(rows) });
-                }
-                let rules = &self.bound.rules[input];
-                let known = |id: i64| ids.contains_key(&id);
-                let made = map_row(&self.map, &self.source, rules, &reader, &known, &mut self.scratch).and_then(|made| {
-                    // What passes here is no dead letter later, unless it lies in the future.
-                    for m in &made {
-                        let message = &self.scratch[m.range.clone()];
-                        Event::decode(rules[m.rule].stream, message, Instant(i64::MAX)).map_err(|f| (m.rule, f.to_string()))?;
-                    }
-                    Ok(made)
-                });
-                let made = match made {
-                    Ok(made) => made,
-                    Err((rule, reason)) => {
-                        if self.rejected.len() == REJECTED_LIMIT {
-                            let (path, row, reason) = self.first_rejected();
-                            return Err(ImportError::TooManyRejected { limit: REJECTED_LIMIT, path, row, reason });
-                        }
-                        self.rejected.insert((n, row), (rule, reason));
-                        continue;
-                    }
-                };
-                for m in made {
-                    let mut content = DefaultHasher::new();
-                    content.write(&self.scratch[m.range.clone()]);
-                    let content = content.finish();
-                    if rules[m.rule].once {
-                        once.insert(m.id);
-                    }
-                    match ids.insert(m.id, content) {
-                        None => {}
-                        // Two inputs may both bring what is made once.
-                        Some(before) if before == content || once.contains(&m.id) => {
-                            self.repeats.insert(m.id);
-                        }
-                        Some(_) => {
-                            let key = parts_as_text(&rules[m.rule].key, &reader);
-                            return Err(ImportError::Collision { path, row, stream: rules[m.rule].stream, key });
-                        }
-                    }
-                }
+            let read = |source| ImportError::Read { path: self.files[n].path.clone(), source };
+            while reader.advance().map_err(read)? {
+                row += 1;
+                each(&reader, n, row)?;
             }
         }
+        Ok(())
+    }
+
+    /// The first reading: whether the first rows fit, which ids come again, whether any two rows collide.
+    fn check(&mut self, tell: &mut dyn FnMut(Progress)) -> Result<(), ImportError> {
+        let (mut ids, mut once_ids, mut suspects) = (HashSet::new(), HashSet::new(), HashSet::new());
+        let (mut repeats, mut once_keys) = (HashSet::new(), self.no_keys());
+        let mut scratch = Vec::new();
+        let mut rows = 0u64;
+        // Rows tried and rejected of the present file, and why the first was.
+        let (mut tried, mut bad, mut why) = (0, 0, String::new());
+        let nothing_fits = |n: usize, tried: u64, bad: u64, why: &str| match bad == tried && tried >= TELLING_ROWS {
+            true => Err(ImportError::NothingFits { path: self.files[n].path.clone(), rows: tried, reason: why.to_owned() }),
+            false => Ok(()),
+        };
+        let mut file = 0;
+        self.each_row(|reader, n, row| {
+            rows += 1;
+            if rows.is_multiple_of(TELL_ROWS) {
+                tell(Progress { phase: Phase::Check, rows, total: self.total.max(rows) });
+            }
+            if n != file {
+                nothing_fits(file, tried, bad, &why)?;
+                (file, tried, bad) = (n, 0, 0);
+            }
+            let input = self.files[n].input;
+            let rules = &self.bound.rules[input];
+            if row <= TRIED_ROWS {
+                tried += 1;
+                if let Err((_, reason)) = map_row(&self.map, &self.source, rules, reader, None, &mut scratch) {
+                    if bad == 0 {
+                        why = reason;
+                    }
+                    bad += 1;
+                }
+                if row == TRIED_ROWS {
+                    nothing_fits(n, tried, bad, &why)?;
+                }
+            }
+            for (r, rule) in rules.iter().enumerate() {
+                // A row that cannot be mapped becomes a dead letter when its turn comes.
+                let Ok(true) = rule.wants(reader) else { continue };
+                let Ok(Some(key)) = Key::fill(&rule.key, reader) else { continue };
+                if !rule.once {
+                    let id = rule.id(&key);
+                    if !ids.insert(id) {
+                        suspects.insert(id);
+                    }
+                    continue;
+                }
+                let id = rule.id(&key);
+                if once_keys[input][r].insert(key.into_text()) && !once_ids.insert(id) {
+                    // Two rules bring what is made once: the first does.
+                    repeats.insert(id);
+                }
+            }
+            Ok(())
+        })?;
+        nothing_fits(file, tried, bad, &why)?;
+        // What is made once may also be brought by a rule that makes it for every row.
+        repeats.extend(once_ids.iter().filter(|id| ids.contains(*id)));
+        suspects.retain(|id| !repeats.contains(id));
+        drop(ids);
+        if !suspects.is_empty() {
+            self.compare(&suspects, &mut repeats)?;
+        }
+        self.repeats = repeats;
         // Lines are not quite rows; now it is known.
         self.total = rows;
         tell(Progress { phase: Phase::Check, rows, total: rows });
         Ok(())
     }
 
-    fn first_rejected(&self) -> (PathBuf, u64, String) {
-        let first = self.rejected.iter().min_by_key(|(at, _)| **at);
-        first.map_or_else(Default::default, |((n, row), (_, reason))| (self.files[*n].path.clone(), *row, reason.clone()))
+    /// Compares the rows that make the same ids: equal ones are repeats.
+    fn compare(&self, suspects: &HashSet<i64>, repeats: &mut HashSet<i64>) -> Result<(), ImportError> {
+        let mut contents: HashMap<i64, u64> = HashMap::new();
+        let mut scratch = Vec::new();
+        self.each_row(|reader, n, row| {
+            let rules = &self.bound.rules[self.files[n].input];
+            let suspect = |rule: &Rule| {
+                let key = rule.wants(reader).unwrap_or(false).then(|| Key::fill(&rule.key, reader).ok().flatten()).flatten();
+                key.is_some_and(|key| suspects.contains(&rule.id(&key)))
+            };
+            if !rules.iter().any(suspect) {
+                return Ok(());
+            }
+            let Ok(made) = map_row(&self.map, &self.source, rules, reader, None, &mut scratch) else { return Ok(()) };
+            for m in made.into_iter().filter(|m| suspects.contains(&m.id)) {
+                let mut content = DefaultHasher::new();
+                content.write(&scratch[m.range]);
+                let content = content.finish();
+                if contents.insert(m.id, content).is_some_and(|before| before != content) {
+                    let key = parts_as_text(&rules[m.rule].key, reader);
+                    let path = self.files[n].path.clone();
+                    return Err(ImportError::Collision { path, row, stream: rules[m.rule].stream, key });
+                }
+            }
+            Ok(())
+        })?;
+        repeats.extend(suspects);
+        Ok(())
     }
 
     /// Makes the events of the next row; false at the end of all files.
@@ -254,20 +314,14 @@ impl Import {
         self.row += 1;
         self.summary.rows += 1;
         let rules = &self.bound.rules[input];
-        let made = match self.rejected.get(&(self.at_file, self.row)) {
-            Some((rule, reason)) => Err((*rule, reason.clone())),
-            None => {
-                let known = |id: i64| self.made_once.contains(&id);
-                map_row(&self.map, &self.source, rules, &reader, &known, &mut self.scratch)
-            }
-        };
+        let made = map_row(&self.map, &self.source, rules, &reader, Some(&self.made_once[input]), &mut self.scratch);
         match made {
             Ok(made) => {
                 let mut any = false;
                 for m in made {
                     let rule = &rules[m.rule];
-                    if rule.once {
-                        self.made_once.insert(m.id);
+                    if let Some(key) = m.once {
+                        self.made_once[input][m.rule].insert(key);
                     }
                     if self.repeats.contains(&m.id) && !self.made_repeats.insert(m.id) {
                         self.summary.repeated += 1;
@@ -329,14 +383,13 @@ impl Iterator for Import {
     }
 }
 
-/// The row's events, or the rule and the reason why it has none. `known` tells which events of the kind that only the first
-/// row of a key makes have been made.
+/// The row's events, or the rule and the reason why it has none. What is made once and is among `made_once` is left out.
 fn map_row(
     map: &Map,
     source: &str,
     rules: &[Rule],
     row: &Reader,
-    known: &dyn Fn(i64) -> bool,
+    made_once: Option<&OnceKeys>,
     scratch: &mut Vec<u8>,
 ) -> Result<Vec<Made>, (usize, String)> {
     scratch.clear();
@@ -345,31 +398,41 @@ fn map_row(
     }
     let mut all = Vec::with_capacity(rules.len());
     for (n, rule) in rules.iter().enumerate() {
-        if let Some((id, range)) = map_rule(map, source, rule, row, known, scratch).map_err(|reason| (n, reason))? {
-            all.push(Made { rule: n, id, range });
+        let made = map_rule(map, source, rule, row, made_once.map(|keys| &keys[n]), scratch).map_err(|reason| (n, reason))?;
+        if let Some((id, range, once)) = made {
+            // What passes here is no dead letter later, unless it lies in the future.
+            Event::decode(rule.stream, &scratch[range.clone()], Instant(i64::MAX)).map_err(|fault| (n, fault.to_string()))?;
+            all.push(Made { rule: n, id, range, once });
         }
     }
     Ok(all)
 }
 
-/// One rule's event of a row, appended to `out`: its id and where it stands. Nothing if the rule does not want the row.
+/// One rule's event of a row, appended to `out`: its id, where it stands, and its key if it is made once. Nothing if the rule
+/// does not want the row.
+#[expect(clippy::type_complexity, reason = "the three parts of Made, before it is one")]
 fn map_rule(
     map: &Map,
     source: &str,
     rule: &Rule,
     row: &Reader,
-    known: &dyn Fn(i64) -> bool,
+    made_once: Option<&HashSet<String>>,
     out: &mut Vec<u8>,
-) -> Result<Option<(i64, std::ops::Range<usize>)>, String> {
-    for condition in &rule.conditions {
-        if !condition.holds(row)? {
-            return Ok(None);
-        }
-    }
-    let id = hash([rule.stream.name(), &rule.event_type], &rule.key, row)?.ok_or("a part of the key is missing")?;
-    if rule.once && known(id) {
+) -> Result<Option<(i64, std::ops::Range<usize>, Option<String>)>, String> {
+    if !rule.wants(row)? {
         return Ok(None);
     }
+    let mut key = Key::fill(&rule.key, row)?.ok_or("a part of the key is missing")?;
+    let mut once = None;
+    if rule.once {
+        let text = key.into_text();
+        if made_once.is_some_and(|keys| keys.contains(&text)) {
+            return Ok(None);
+        }
+        once = Some(text);
+        key = Key::fill(&rule.key, row)?.ok_or("a part of the key is missing")?;
+    }
+    let id = rule.id(&key);
     let zone = rule.zone(row)?;
     let at = time::told(rule.occurred_at(row, zone)?, zone);
     let start = out.len();
@@ -390,7 +453,7 @@ fn map_rule(
         }
     }
     out.push(b'}');
-    Ok(Some((id, start..out.len())))
+    Ok(Some((id, start..out.len(), once)))
 }
 
 /// Hash and number of lines of a file.

@@ -226,6 +226,40 @@ fn built_in_maps_are_valid() {
     assert!(Map::built_in("nothing").is_none());
 }
 
+#[test]
+fn a_map_that_fits_no_row_is_refused_and_what_is_made_once_is_made_once() {
+    let bad: String = (0..30).map(|n| format!("{n},soon,S1,9.5\n")).collect();
+    let same = "source = \"x\"";
+    check(
+        &map_with(same, same),
+        &format!("id,at,store,value\n{bad}"),
+        expect![
+            "none of the first 30 rows of DIR/in.csv could be mapped; the first: at: `soon` is no time; give its `format` or `epoch`"
+        ],
+    );
+    // A store by its sales, and by another rule for every row: still one.
+    let store = r#"
+[[event]]
+input = "in"
+stream = "catalog"
+type = "removed"
+key = ["{store}"]
+ONCE
+occurred_at = "2026-05-02T00:00:00Z"
+[event.fields]
+kind = "store"
+id = "{store}"
+effective_from = "2026-05-02T00:00:00Z"
+"#;
+    let both = map_with(same, same) + &store.replace("ONCE", "once = true") + &store.replace("ONCE", "");
+    let rows = "id,at,store,value\n1,2026-05-02 18:30,S1,9.5\n2,2026-05-02 18:31,S1,9.5\n3,2026-05-02 18:31,S2,9.5\n";
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("in.csv"), rows).unwrap();
+    let (messages, import) = run(&both, &[folder.path().join("in.csv")]);
+    let removed = messages.iter().filter(|(stream, _)| *stream == Stream::Catalog).count();
+    assert_eq!((removed, messages.len(), import.summary().accepted), (2, 5, 3));
+}
+
 /// Needs the data: `HEXIAO_COMPLETE_JOURNEY=FOLDER cargo test -p datasets -- --ignored complete_journey`.
 #[test]
 #[ignore = "needs the data set"]

@@ -224,10 +224,7 @@ impl Value {
                 out.extend_from_slice(sum.to_string().as_bytes());
                 return Ok(true);
             }
-            Made::Hash(parts) => match hash(["", ""], parts, row)? {
-                Some(id) => Cell::Int(id),
-                None => Cell::Null,
-            },
+            Made::Hash(parts) => Key::fill(parts, row)?.map_or(Cell::Null, |key| Cell::Int(key.hash(&[]))),
         };
         let cell = match &self.values {
             Some(values) if !cell.null() => {
@@ -324,19 +321,43 @@ impl Value {
     }
 }
 
-/// A 63-bit id from `fixed` and the filled parts; nothing if one has nothing.
-pub(crate) fn hash(fixed: [&str; 2], parts: &[Template], row: &Reader) -> Result<Option<i64>, String> {
-    // One text for all parts, and where each ends: keys are short, and a million rows have several.
-    let (mut text, mut ends) = (String::with_capacity(64), [0usize; 16]);
-    for (n, part) in parts.iter().enumerate() {
-        if !part.append(row, &mut text)? {
-            return Ok(None);
+/// A filled key: one text for all parts, and where each ends. Keys are short, and a million rows have several.
+#[derive(Debug, Default)]
+pub(crate) struct Key {
+    text: String,
+    ends: [usize; PARTS],
+    parts: usize,
+}
+
+/// A key has at most this many parts.
+pub(crate) const PARTS: usize = 16;
+
+impl Key {
+    /// Fills the parts; nothing if one has nothing.
+    pub(crate) fn fill(parts: &[Template], row: &Reader) -> Result<Option<Key>, String> {
+        let mut key = Key { text: String::with_capacity(64), ..Key::default() };
+        for part in parts {
+            if !part.append(row, &mut key.text)? {
+                return Ok(None);
+            }
+            *key.ends.get_mut(key.parts).ok_or("a key has at most 16 parts")? = key.text.len();
+            key.parts += 1;
         }
-        *ends.get_mut(n).ok_or("a key has at most 16 parts")? = text.len();
+        Ok(Some(key))
     }
-    let part = |n: usize| &text[if n == 0 { 0 } else { ends[n - 1] }..ends[n]];
-    let fixed = fixed.into_iter().filter(|f| !f.is_empty());
-    Ok(Some(hash63(fixed.chain((0..parts.len()).map(part)))))
+
+    /// The 63-bit id of `fixed` and the parts.
+    pub(crate) fn hash(&self, fixed: &[&str]) -> i64 {
+        let part = |n: usize| &self.text[if n == 0 { 0 } else { self.ends[n - 1] }..self.ends[n]];
+        hash63(fixed.iter().copied().chain((0..self.parts).map(part)))
+    }
+
+    /// One text that no other parts make.
+    pub(crate) fn into_text(self) -> String {
+        let mut text = self.text;
+        text.extend(self.ends[..self.parts].iter().filter_map(|end| char::from_u32(*end as u32)));
+        text
+    }
 }
 
 /// The parts as text, for a message.
