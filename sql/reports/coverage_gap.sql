@@ -246,55 +246,71 @@ holder AS (
     FROM placed
     GROUP BY product_id, member_id
 ),
-product_figure AS (
+-- Each holder with the figures of the product and of the chain.
+rated AS (
     SELECT
         *,
-        (covered_redeemed + 20 * coalesce(sum(covered_redeemed) OVER () / nullif(sum(covered_months) OVER (), 0), 0))
-            / (covered_months + 20) AS rate_covered,
-        (uncovered_redeemed + 20 * coalesce(sum(uncovered_redeemed) OVER () / nullif(sum(uncovered_months) OVER (), 0), 0))
-            / (uncovered_months + 20) AS rate_uncovered,
+        (covered_redeemed + 20 * coalesce(chain_covered_redeemed / nullif(chain_covered_months, 0), 0)) / (covered_months + 20)
+            AS rate_covered,
+        (uncovered_redeemed + 20 * coalesce(chain_uncovered_redeemed / nullif(chain_uncovered_months, 0), 0)) / (uncovered_months + 20)
+            AS rate_uncovered,
         covered_redeemed < 30 OR uncovered_redeemed < 30 AS insufficient
     FROM (
         SELECT
-            product_id, sum(covered_days) / 30.0 AS covered_months, sum(held_days - covered_days) / 30.0 AS uncovered_months,
-            sum(covered_redeemed) AS covered_redeemed, sum(uncovered_redeemed) AS uncovered_redeemed,
-            sum(CASE WHEN available > 0 THEN 1 ELSE 0 END) AS holders,
-            sum(CASE WHEN uncovered_available > 0 THEN 1 ELSE 0 END) AS holders_uncovered,
-            sum(CASE WHEN available > 0 AND NOT home_known THEN 1 ELSE 0 END) AS holders_unknown_home
+            product_id, member_id, uncovered_available, uncovered_until,
+            sum(covered_days) OVER product / 30.0 AS covered_months,
+            sum(held_days - covered_days) OVER product / 30.0 AS uncovered_months,
+            sum(covered_redeemed) OVER product AS covered_redeemed, sum(uncovered_redeemed) OVER product AS uncovered_redeemed,
+            sum(CASE WHEN available > 0 THEN 1 ELSE 0 END) OVER product AS holders,
+            sum(CASE WHEN uncovered_available > 0 THEN 1 ELSE 0 END) OVER product AS holders_uncovered,
+            sum(CASE WHEN available > 0 AND NOT home_known THEN 1 ELSE 0 END) OVER product AS holders_unknown_home,
+            sum(covered_days) OVER () / 30.0 AS chain_covered_months,
+            sum(held_days - covered_days) OVER () / 30.0 AS chain_uncovered_months,
+            sum(covered_redeemed) OVER () AS chain_covered_redeemed, sum(uncovered_redeemed) OVER () AS chain_uncovered_redeemed
         FROM holder
-        GROUP BY product_id
+        WINDOW product AS (PARTITION BY product_id)
     )
 ),
 gained AS (
     SELECT
         n.store_id, CASE WHEN $by = 'product' THEN h.product_id END AS product_id,
         count(DISTINCT h.member_id) AS members_gained, sum(h.uncovered_available) AS units_gained,
-        sum(CASE WHEN p.insufficient THEN NULL ELSE least(CAST(h.uncovered_available AS DOUBLE),
-            greatest(0.0, p.rate_covered - p.rate_uncovered)
+        sum(CASE WHEN h.insufficient THEN NULL ELSE least(CAST(h.uncovered_available AS DOUBLE),
+            greatest(0.0, h.rate_covered - h.rate_uncovered)
                 * least(30.0, (h.uncovered_until - CAST(arrow_cast(now(), 'Timestamp(Microsecond, Some("UTC"))') AS BIGINT)) / 86400000000.0)
                 / 30.0) END) AS expected_redemptions_30d,
-        bool_and(p.insufficient) AS insufficient
-    FROM holder AS h
-    JOIN product_figure AS p ON p.product_id = h.product_id
+        bool_and(h.insufficient) AS insufficient,
+        max(h.rate_covered) AS rate_covered, max(h.rate_uncovered) AS rate_uncovered,
+        max(h.covered_months) AS covered_months, max(h.uncovered_months) AS uncovered_months,
+        max(h.covered_redeemed) AS covered_redeemed, max(h.uncovered_redeemed) AS uncovered_redeemed,
+        max(h.holders) AS holders, max(h.holders_uncovered) AS holders_uncovered, max(h.holders_unknown_home) AS holders_unknown_home
+    FROM rated AS h
     JOIN home_near AS n ON n.member_id = h.member_id AND n.until_day = 1000000
     JOIN performable AS f ON f.store_id = n.store_id AND f.product_id = h.product_id
     JOIN open_store AS s ON s.store_id = n.store_id AND NOT s.head_office
     WHERE h.uncovered_available > 0 AND ($store IS NULL OR n.store_id = $store)
     GROUP BY 1, 2
 )
+-- Over all products there is no one rate.
 SELECT
     row_number() OVER (
-        ORDER BY g.insufficient, g.expected_redemptions_30d DESC NULLS LAST, g.units_gained DESC, g.members_gained DESC, g.store_id, g.product_id
+        ORDER BY g.insufficient, g.expected_redemptions_30d DESC NULLS LAST, g.units_gained DESC, g.members_gained DESC, g.store_id, q.product_id
     ) AS rank,
     g.store_id, s.name AS store_name, g.product_id, q.name AS product_name, g.members_gained, g.units_gained,
-    g.expected_redemptions_30d, g.insufficient, p.rate_covered, p.rate_uncovered,
-    p.covered_months AS holder_months_covered, p.uncovered_months AS holder_months_uncovered,
-    p.covered_redeemed AS redeemed_covered, p.uncovered_redeemed AS redeemed_uncovered,
-    p.holders, p.holders_uncovered, p.holders_unknown_home, CAST(NULL AS VARCHAR) AS note
+    g.expected_redemptions_30d, g.insufficient,
+    CASE WHEN $by = 'product' THEN g.rate_covered END AS rate_covered,
+    CASE WHEN $by = 'product' THEN g.rate_uncovered END AS rate_uncovered,
+    CASE WHEN $by = 'product' THEN g.covered_months END AS holder_months_covered,
+    CASE WHEN $by = 'product' THEN g.uncovered_months END AS holder_months_uncovered,
+    CASE WHEN $by = 'product' THEN g.covered_redeemed END AS redeemed_covered,
+    CASE WHEN $by = 'product' THEN g.uncovered_redeemed END AS redeemed_uncovered,
+    CASE WHEN $by = 'product' THEN g.holders END AS holders,
+    CASE WHEN $by = 'product' THEN g.holders_uncovered END AS holders_uncovered,
+    CASE WHEN $by = 'product' THEN g.holders_unknown_home END AS holders_unknown_home,
+    CAST(NULL AS VARCHAR) AS note
 FROM gained AS g
-LEFT JOIN open_store AS s ON s.store_id = g.store_id
+LEFT JOIN stores AS s ON s.store_id = g.store_id
 LEFT JOIN products AS q ON q.product_id = g.product_id
-LEFT JOIN product_figure AS p ON p.product_id = g.product_id
 UNION ALL
 SELECT NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, 'no member has a known home'
 FROM (SELECT count(*) AS homes FROM member_homes WHERE until_at IS NULL)

@@ -142,7 +142,7 @@ added AS (
 ),
 figure AS (
     SELECT
-        a.store_id, a.calendar, (a.day + 3) % 7 + 1 AS weekday, a.code % 32 AS hour,
+        a.store_id, a.calendar, (a.day + 3) % 7 + 1 AS day_weekday, a.code % 32 AS hour,
         sum(CASE WHEN a.now THEN 0 ELSE a.code / 32 END) AS units,
         sum(CASE WHEN a.now THEN 0 ELSE 1 END) AS days,
         sum(CASE WHEN a.now OR g.day IS NOT NULL OR l.day IS NOT NULL THEN 0 ELSE a.code / 32 END) AS regular_units,
@@ -157,20 +157,24 @@ figure AS (
     LEFT JOIN (SELECT day, store_id FROM special WHERE store_id IS NOT NULL) AS l ON l.day = a.day AND l.store_id = a.store_id
     GROUP BY 1, 2, 3, 4
 ),
--- Without a calendar the whole days are every hour's denominator, also in weekdays in which that hour had nothing.
-assumed AS (
+-- Without a calendar the whole days are every hour's denominator, also on weekdays on which that hour had nothing.
+spread AS (
     SELECT
-        store_id, weekday, hour,
+        store_id, calendar, weekday, hour,
         sum(CASE WHEN weekday = own_weekday THEN units ELSE 0 END) AS units,
+        sum(CASE WHEN weekday = own_weekday THEN days ELSE 0 END) AS days,
         sum(CASE WHEN weekday = own_weekday THEN regular_units ELSE 0 END) AS regular_units,
-        sum(CASE WHEN weekday = own_weekday THEN today_units ELSE 0 END) AS today_units
+        sum(CASE WHEN weekday = own_weekday THEN regular_days ELSE 0 END) AS regular_days,
+        sum(CASE WHEN weekday = own_weekday THEN today_units ELSE 0 END) AS today_units,
+        max(CASE WHEN weekday = own_weekday THEN special_days END) AS special_days,
+        max(CASE WHEN weekday = own_weekday THEN closed_days END) AS closed_days
     FROM (
         SELECT
-            store_id, hour, unnest([1, 2, 3, 4, 5, 6, 7]) AS weekday, weekday AS own_weekday, units, regular_units, today_units
+            *, day_weekday AS own_weekday,
+            unnest(CASE WHEN calendar OR hour = 24 THEN [day_weekday] ELSE [1, 2, 3, 4, 5, 6, 7] END) AS weekday
         FROM figure
-        WHERE NOT calendar AND hour < 24 AND $per = 'hour'
     )
-    GROUP BY store_id, weekday, hour
+    GROUP BY store_id, calendar, weekday, hour
 )
 SELECT
     f.store_id, s.name AS store_name, f.weekday, CASE WHEN f.hour < 24 THEN f.hour END AS hour,
@@ -179,16 +183,15 @@ SELECT
     f.special_days, f.today_units, CASE WHEN f.calendar THEN 'calendar' ELSE 'assumed' END AS denominator,
     f.closed_days AS closed_days_with_redemptions
 FROM (
-    SELECT store_id, calendar, weekday, hour, units, days, regular_units, regular_days, special_days, today_units, closed_days
-    FROM figure
-    WHERE calendar OR $per = 'day'
-    UNION ALL
     SELECT
-        a.store_id, false, a.weekday, a.hour, a.units, coalesce(d.days, 0), a.regular_units, coalesce(d.regular_days, 0), d.special_days,
-        a.today_units, NULL
-    FROM assumed AS a
-    LEFT JOIN (SELECT * FROM figure WHERE hour = 24) AS d ON d.store_id = a.store_id AND d.weekday = a.weekday
-    WHERE coalesce(d.days, 0) > 0 OR a.today_units > 0
+        store_id, calendar, weekday, hour, units, regular_units, today_units, closed_days,
+        CASE WHEN calendar THEN days ELSE coalesce(max(CASE WHEN hour = 24 THEN days END) OVER day, 0) END AS days,
+        CASE WHEN calendar THEN regular_days ELSE coalesce(max(CASE WHEN hour = 24 THEN regular_days END) OVER day, 0) END
+            AS regular_days,
+        CASE WHEN calendar THEN special_days ELSE max(CASE WHEN hour = 24 THEN special_days END) OVER day END AS special_days
+    FROM spread
+    WINDOW day AS (PARTITION BY store_id, weekday)
 ) AS f
 LEFT JOIN stores AS s ON s.store_id = f.store_id
+WHERE (f.hour < 24 OR $per = 'day') AND (f.days > 0 OR f.today_units > 0)
 ORDER BY f.store_id, f.weekday, hour
