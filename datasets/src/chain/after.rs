@@ -70,7 +70,7 @@ impl Chain {
         let order = self.order_event(slot, "refund_requested", units, at);
         self.emit(&Event::Order(Order { reason: Some("moved away".into()), ..order }));
         self.entitlements[slot].refund_open = units;
-        let decided = at + self.rng.i64(DAY..12 * DAY);
+        let decided = at + self.rng.i64(1..12) * DAY + self.rng.i64(0..3600);
         self.schedule(decided, What::ResolveRefund { slot, generation });
     }
 

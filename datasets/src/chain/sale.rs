@@ -139,11 +139,11 @@ impl Chain {
         }
         match self.rng.u32(0..1000) {
             0..=24 => {
-                let later = at + self.rng.i64(DAY..40 * DAY);
+                let later = at + self.rng.i64(1..40) * DAY + self.rng.i64(0..3600);
                 self.schedule(later, What::RequestRefund { slot, generation });
             }
             25..=30 => {
-                let later = at + self.rng.i64(DAY..60 * DAY);
+                let later = at + self.rng.i64(1..60) * DAY + self.rng.i64(0..3600);
                 self.schedule(later, What::Transfer { slot, generation });
             }
             _ => {}

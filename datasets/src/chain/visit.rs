@@ -282,8 +282,13 @@ impl Chain {
             }
         };
         // Most mistakes are seen at once, some the next morning: inside the window of 24 h (R7).
-        let delay = if self.rng.u32(0..5) == 0 { self.rng.i64(12 * 3600..20 * 3600) } else { self.rng.i64(60..1800) };
-        if self.schedule(at + delay, What::Reverse(n)) {
+        let seen = if self.rng.u32(0..5) == 0 {
+            let opens = self.midnight(self.day + 1) + i64::from(self.world.stores[store as usize].open_minute) * 60;
+            (opens + self.rng.i64(0..1800)).min(at + 23 * 3600)
+        } else {
+            at + self.rng.i64(60..1800)
+        };
+        if self.schedule(seen, What::Reverse(n)) {
             self.entitlements[entitlement].pins += 1;
             true
         } else {
