@@ -50,7 +50,8 @@ enum Command {
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    start_logging(cli.log_json);
+    // A server tells what it does; a command that a person waits for shows progress instead.
+    start_logging(cli.log_json, if matches!(cli.command, Command::Serve(_)) { SERVER_LOG } else { "warn" });
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(e) => return fail(&e),
@@ -84,10 +85,16 @@ fn fail(error: &dyn std::error::Error) -> ExitCode {
     ExitCode::FAILURE
 }
 
-/// Logs go to stderr; `HEXIAO_LOG` filters them (default `warn`, the server's own at `info`).
-fn start_logging(json: bool) {
+/// What a server logs where `HEXIAO_LOG` says nothing.
+const SERVER_LOG: &str = "warn,hexiao=info,ingest=info,ledger=info,query=info";
+
+/// Logs go to stderr; `HEXIAO_LOG` filters them.
+fn start_logging(json: bool, filter: &str) {
     let filter = tracing_subscriber::EnvFilter::try_from_env("HEXIAO_LOG")
-        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn,hexiao=info,ingest=info,ledger=info,query=info"));
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(filter));
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
+        .with_writer(std::io::stderr);
     if json { builder.json().init() } else { builder.init() }
 }

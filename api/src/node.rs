@@ -1,7 +1,6 @@
 //! A running process on one data folder: ledger, log, ingest, views and engine, put together and taken apart in order.
 
 use std::future::Future;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -96,11 +95,6 @@ impl Node {
     /// What the HTTP door works with.
     pub fn app(&self) -> &http::App {
         &self.app
-    }
-
-    /// The folder.
-    pub fn path(&self) -> &Path {
-        self.folder.path()
     }
 
     /// A head-office key for a folder that has none yet.
