@@ -10,7 +10,8 @@ fn main() {
     for folder in ["views", "reports"] {
         let dir = root.join(folder);
         println!("cargo:rerun-if-changed={}", dir.display());
-        let mut files: Vec<_> = fs::read_dir(&dir).expect("sql/ is part of the source").map(|e| e.expect("readable").path()).collect();
+        let mut files: Vec<_> =
+            fs::read_dir(&dir).expect("sql/ is part of the source").map(|e| e.expect("readable").path()).collect();
         files.retain(|f| f.extension().is_some_and(|e| e == "sql"));
         files.sort();
         writeln!(out, "/// The files of `sql/{folder}` as (stem, text).").expect("text");

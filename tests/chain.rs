@@ -12,7 +12,11 @@ pub fn two_stores_and_cards(head: &Client) {
         assert!(answer.status < 300, "{kind}/{id}: {}", answer.text());
     };
     for (id, head_office) in [("HQ", true), ("S1", false), ("S2", false)] {
-        put("store", id, json!({ "name": id, "time_zone": "Asia/Shanghai", "head_office": head_office, "opened_on": "2024-01-01" }));
+        put(
+            "store",
+            id,
+            json!({ "name": id, "time_zone": "Asia/Shanghai", "head_office": head_office, "opened_on": "2024-01-01" }),
+        );
     }
     put("cross_store", "cross_store", json!({ "enabled": true }));
     for (id, units) in [("ONE", 1), ("THREE", 3)] {

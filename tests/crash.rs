@@ -145,8 +145,11 @@ fn agree(client: &Client, told: &Told) {
         .collect();
     assert_eq!(rows.len(), in_lake.len(), "an event stands twice");
     assert!(in_lake == told.redeemed, "{} in the lake, {} acknowledged", in_lake.len(), told.redeemed.len());
-    let sold: BTreeSet<String> =
-        client.sql("SELECT order_id FROM log.orders WHERE type = 'sold'").iter().map(|r| r["order_id"].as_str().unwrap().to_owned()).collect();
+    let sold: BTreeSet<String> = client
+        .sql("SELECT order_id FROM log.orders WHERE type = 'sold'")
+        .iter()
+        .map(|r| r["order_id"].as_str().unwrap().to_owned())
+        .collect();
     assert!(sold.iter().eq(told.orders.keys()), "{} orders in the lake, {} acknowledged", sold.len(), told.orders.len());
     let mut used = BTreeMap::<&str, i64>::new();
     told.redeemed.values().for_each(|entitlement| *used.entry(entitlement).or_default() += 1);

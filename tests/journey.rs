@@ -16,7 +16,12 @@ fn python() -> PathBuf {
 /// Output of a command that must succeed.
 fn output(command: &mut Command) -> String {
     let out = command.output().unwrap_or_else(|e| panic!("{command:?}: {e}"));
-    assert!(out.status.success(), "{command:?}\n{}{}", String::from_utf8_lossy(&out.stdout), String::from_utf8_lossy(&out.stderr));
+    assert!(
+        out.status.success(),
+        "{command:?}\n{}{}",
+        String::from_utf8_lossy(&out.stdout),
+        String::from_utf8_lossy(&out.stderr)
+    );
     String::from_utf8_lossy(&out.stdout).into_owned()
 }
 
@@ -44,7 +49,8 @@ fn reported(data: &Path, args: &[&str], keys: &[&str], numbers: &[&str]) -> BTre
 /// The same by DuckDB.
 fn reference(journey: &Path, report: &str, keys: &[&str], numbers: &[&str]) -> BTreeMap<Vec<String>, Vec<i64>> {
     let script = support::workspace().join("tests/journey_reference.py");
-    let csv = output(Command::new(python()).arg(script).arg(report).arg(journey).args(["--from", "2017-01-01", "--to", "2017-12-31"]));
+    let csv =
+        output(Command::new(python()).arg(script).arg(report).arg(journey).args(["--from", "2017-01-01", "--to", "2017-12-31"]));
     let mut lines = csv.lines();
     let header: Vec<&str> = lines.next().unwrap().split(',').collect();
     let at = |name: &&str| header.iter().position(|h| h == name).unwrap_or_else(|| panic!("{name} in {header:?}"));
@@ -63,7 +69,8 @@ fn same(ours: &BTreeMap<Vec<String>, Vec<i64>>, theirs: &BTreeMap<Vec<String>, V
     for (key, figures) in theirs {
         assert_eq!(ours.get(key), Some(figures), "{key:?}: ours left, DuckDB's right");
     }
-    let more: Vec<_> = ours.iter().filter(|(key, figures)| !theirs.contains_key(*key) && figures.iter().any(|f| *f != 0)).collect();
+    let more: Vec<_> =
+        ours.iter().filter(|(key, figures)| !theirs.contains_key(*key) && figures.iter().any(|f| *f != 0)).collect();
     assert!(more.is_empty(), "rows that DuckDB has not: {more:?}");
 }
 

@@ -16,9 +16,7 @@ fn r1_64_clients_race_for_the_last_unit_of_1000_cards() {
     let server = Server::start();
     let head = server.head_office();
     chain::two_stores_and_cards(&head);
-    let codes: Vec<String> = (0..CARDS)
-        .map(|i| chain::sell(&head, &format!("sell-{i}"), "S1", "ONE").0)
-        .collect();
+    let codes: Vec<String> = (0..CARDS).map(|i| chain::sell(&head, &format!("sell-{i}"), "S1", "ONE").0).collect();
 
     // Every client tries every card, all in the same order, so that they meet at each.
     let won: Vec<AtomicUsize> = (0..CARDS).map(|_| AtomicUsize::new(0)).collect();
@@ -57,6 +55,7 @@ fn r1_64_clients_race_for_the_last_unit_of_1000_cards() {
     assert!(won.iter().all(|n| n.load(Ordering::Relaxed) == 1), "each card has one winner: {answers:?}");
     let expected = BTreeMap::from([("redeemed".to_owned(), CARDS), ("409 no_units_left".to_owned(), CARDS * (CLIENTS - 1))]);
     assert_eq!(answers, expected);
-    let rows = head.sql("SELECT count(*) AS n, count(DISTINCT entitlement_id) AS cards FROM log.redemptions WHERE type = 'redeemed'");
+    let rows =
+        head.sql("SELECT count(*) AS n, count(DISTINCT entitlement_id) AS cards FROM log.redemptions WHERE type = 'redeemed'");
     assert_eq!(rows, [json!({ "n": CARDS, "cards": CARDS })], "the lake and its tail say the same");
 }

@@ -109,4 +109,3 @@ impl Door {
         Err(format!("the process at {} refused the events ({}): {said}", self.address, answer.status()).into())
     }
 }
-

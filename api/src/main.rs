@@ -90,8 +90,8 @@ const SERVER_LOG: &str = "warn,hexiao=info,ingest=info,ledger=info,query=info";
 
 /// Logs go to stderr; `HEXIAO_LOG` filters them.
 fn start_logging(json: bool, filter: &str) {
-    let filter = tracing_subscriber::EnvFilter::try_from_env("HEXIAO_LOG")
-        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(filter));
+    let filter =
+        tracing_subscriber::EnvFilter::try_from_env("HEXIAO_LOG").unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(filter));
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))

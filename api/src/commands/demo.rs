@@ -98,7 +98,10 @@ pub async fn run(data: &Path, args: Args) -> Done {
     println!("In another terminal:");
     println!("  cargo run -q -- report store_performance --from {from} --to {to}");
     println!("  cargo run -q -- sql \"SELECT count(*) FROM redemptions\"");
-    println!("  curl -s -H 'Authorization: Bearer {}' 'http://{address}/v1/reports/weekday_load?from={from}&to={to}'", keys.head_office);
+    println!(
+        "  curl -s -H 'Authorization: Bearer {}' 'http://{address}/v1/reports/weekday_load?from={from}&to={to}'",
+        keys.head_office
+    );
     println!("A sale or a redemption happens every second or so. Ctrl-C stops it.");
     std::io::stdout().flush()?;
     let trickle = tokio::spawn(trickle::run(address, keys));

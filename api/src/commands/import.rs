@@ -28,7 +28,10 @@ pub async fn run(data: &Path, args: Args) -> Done {
         None => {
             let name = &args.inputs[0];
             let map = Map::built_in(name).ok_or_else(|| {
-                format!("there is no built-in map `{name}`; there are {}; name your own with --map FILE.toml", Map::BUILT_IN.join(", "))
+                format!(
+                    "there is no built-in map `{name}`; there are {}; name your own with --map FILE.toml",
+                    Map::BUILT_IN.join(", ")
+                )
             })?;
             (map, &args.inputs[1..])
         }
@@ -75,7 +78,10 @@ fn tell(bar: &ProgressBar, progress: Progress) {
 }
 
 fn show(summary: &Summary, took: f64) {
-    println!("{} rows in {took:.1} s: {} accepted, {} rejected, {} without an event", summary.rows, summary.accepted, summary.rejected, summary.without_event);
+    println!(
+        "{} rows in {took:.1} s: {} accepted, {} rejected, {} without an event",
+        summary.rows, summary.accepted, summary.rejected, summary.without_event
+    );
     for (stream, events) in &summary.events {
         println!("  {events} events of {stream}");
     }

@@ -68,7 +68,8 @@ pub fn yesterday() -> event::Day {
 
 /// A progress bar on stderr; nothing is drawn where that is no terminal.
 pub fn progress(total: u64, what: &'static str) -> indicatif::ProgressBar {
-    let style = indicatif::ProgressStyle::with_template(&format!("{{bar:40}} {{human_pos}}/{{human_len}} {what} {{per_sec}} {{msg}}"));
+    let style =
+        indicatif::ProgressStyle::with_template(&format!("{{bar:40}} {{human_pos}}/{{human_len}} {what} {{per_sec}} {{msg}}"));
     indicatif::ProgressBar::new(total).with_style(style.unwrap_or_else(|_| indicatif::ProgressStyle::default_bar()))
 }
 

@@ -36,7 +36,9 @@ impl Door {
     pub async fn open(&self) -> Result<TcpListener, Box<dyn std::error::Error + Send + Sync>> {
         let at = SocketAddr::new(self.host, self.port);
         TcpListener::bind(at).await.map_err(|e| match e.kind() {
-            std::io::ErrorKind::AddrInUse => format!("port {} of {} is in use; choose another with --port", self.port, self.host).into(),
+            std::io::ErrorKind::AddrInUse => {
+                format!("port {} of {} is in use; choose another with --port", self.port, self.host).into()
+            }
             _ => format!("could not listen on {at}: {e}").into(),
         })
     }

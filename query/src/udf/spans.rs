@@ -150,8 +150,11 @@ fn disjoint(mut spans: Vec<i64>) -> Vec<i64> {
 
 /// When the balance of (day, gained, lost) rows was above zero.
 fn held(rows: &[i64]) -> Vec<i64> {
-    let mut changes: Vec<(i64, i64)> =
-        rows.chunks_exact(3).flat_map(|row| [(row[0], row[1]), (row[0] + 1, -row[2])]).filter(|(_, change)| *change != 0).collect();
+    let mut changes: Vec<(i64, i64)> = rows
+        .chunks_exact(3)
+        .flat_map(|row| [(row[0], row[1]), (row[0] + 1, -row[2])])
+        .filter(|(_, change)| *change != 0)
+        .collect();
     changes.sort_unstable();
     let (mut spans, mut balance, mut since) = (Vec::new(), 0, None);
     for day in changes.chunk_by(|a, b| a.0 == b.0) {

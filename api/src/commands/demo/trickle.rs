@@ -18,7 +18,8 @@ pub async fn run(address: SocketAddr, keys: Keys) {
         .timeout_global(Some(Duration::from_secs(10)))
         .build()
         .new_agent();
-    let mut till = Till { agent, address, key: keys.head_office, sold: VecDeque::new(), stores: Vec::new(), products: Vec::new() };
+    let mut till =
+        Till { agent, address, key: keys.head_office, sold: VecDeque::new(), stores: Vec::new(), products: Vec::new() };
     loop {
         let step = tokio::task::spawn_blocking(move || {
             let done = till.step();
@@ -48,7 +49,8 @@ impl Till {
     fn step(&mut self) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
         if self.products.is_empty() {
             self.stores = self.ids("store", |entry| entry["head_office"] != true && entry["closed_on"].is_null())?;
-            self.products = self.ids("product", |entry| entry["product_type"] == "punch_card" || entry["product_type"] == "card")?;
+            self.products =
+                self.ids("product", |entry| entry["product_type"] == "punch_card" || entry["product_type"] == "card")?;
         }
         match self.sold.pop_front() {
             Some((code, stores)) if self.sold.len() >= 3 => {
@@ -62,7 +64,8 @@ impl Till {
             waiting => {
                 self.sold.extend(waiting);
                 let (Some(store), Some(product)) = (pick(&self.stores), pick(&self.products)) else { return Ok(()) };
-                let (status, answer) = self.post("/v1/orders", json!({ "store_id": store, "lines": [{ "product_id": product }] }))?;
+                let (status, answer) =
+                    self.post("/v1/orders", json!({ "store_id": store, "lines": [{ "product_id": product }] }))?;
                 if let (true, Some(code)) = (status < 300, answer["code"].as_str()) {
                     let stores = answer["entitlements"][0]["applicable_store_ids"].as_array().cloned().unwrap_or_default();
                     let stores = stores.iter().filter_map(|s| s.as_str().map(str::to_owned)).collect();
