@@ -118,7 +118,9 @@ taken AS (
 -- Every day with what it adds: an open or used hour each, or 24 for the day as a whole.
 added AS (
     SELECT
-        store_id, day, calendar, open_mask, coalesce(day = today, false) AS now,
+        store_id, (day + 3) % 7 + 1 AS weekday, calendar, coalesce(day = today, false) AS now,
+        CASE WHEN special AND day IS DISTINCT FROM today THEN day END AS special_day,
+        CASE WHEN calendar AND open_mask = 0 AND day IS DISTINCT FROM today THEN day END AS closed_day,
         unnest(CASE
             WHEN $per = 'day' THEN
                 CASE WHEN calendar AND open_mask = 0 AND taken_mask = 0 THEN NULL ELSE [units * 32 + 24] END
@@ -128,34 +130,45 @@ added AS (
         END) AS code
     FROM (
         SELECT
-            coalesce(d.store_id, t.store_id) AS store_id, coalesce(d.day, t.day) AS day, coalesce(d.calendar, t.calendar) AS calendar,
-            t.today, coalesce(d.open_mask, 0) AS open_mask, coalesce(t.mask, 0) AS taken_mask, t.hours, coalesce(t.units, 0) AS units,
-            CASE
-                WHEN d.open_mask > 0 THEN d.open_mask
-                WHEN t.mask > 0 THEN coalesce(d.usual_mask, 0)
-                ELSE 0
-            END AS counted_mask
-        FROM calendar_day AS d
-        FULL JOIN taken AS t ON t.store_id = d.store_id AND t.day = d.day
-        WHERE t.day IS NULL OR t.day <= t.today
+            o.*, g.day IS NOT NULL OR l.day IS NOT NULL AS special
+        FROM (
+            SELECT
+                coalesce(d.store_id, t.store_id) AS store_id, coalesce(d.day, t.day) AS day,
+                coalesce(d.calendar, t.calendar) AS calendar, t.today, coalesce(d.open_mask, 0) AS open_mask,
+                coalesce(t.mask, 0) AS taken_mask, t.hours, coalesce(t.units, 0) AS units,
+                CASE
+                    WHEN d.open_mask > 0 THEN d.open_mask
+                    WHEN t.mask > 0 THEN coalesce(d.usual_mask, 0)
+                    ELSE 0
+                END AS counted_mask
+            FROM calendar_day AS d
+            FULL JOIN taken AS t ON t.store_id = d.store_id AND t.day = d.day
+            WHERE t.day IS NULL OR t.day <= t.today
+        ) AS o
+        LEFT JOIN (SELECT day FROM special WHERE store_id IS NULL) AS g ON g.day = o.day
+        LEFT JOIN (SELECT day, store_id FROM special WHERE store_id IS NOT NULL) AS l ON l.day = o.day AND l.store_id = o.store_id
     )
 ),
+-- First the sums, with the few days that will be named apart; then the names.
 figure AS (
     SELECT
-        a.store_id, a.calendar, (a.day + 3) % 7 + 1 AS day_weekday, a.code % 32 AS hour,
-        sum(CASE WHEN a.now THEN 0 ELSE a.code / 32 END) AS units,
-        sum(CASE WHEN a.now THEN 0 ELSE 1 END) AS days,
-        sum(CASE WHEN a.now OR g.day IS NOT NULL OR l.day IS NOT NULL THEN 0 ELSE a.code / 32 END) AS regular_units,
-        sum(CASE WHEN a.now OR g.day IS NOT NULL OR l.day IS NOT NULL THEN 0 ELSE 1 END) AS regular_days,
-        sum(CASE WHEN a.now THEN a.code / 32 ELSE 0 END) AS today_units,
-        string_agg(CASE WHEN NOT a.now AND coalesce(g.day, l.day) IS NOT NULL THEN CAST(CAST(CAST(a.day AS INT) AS DATE) AS VARCHAR) END,
-            ', ' ORDER BY a.day) AS special_days,
-        string_agg(CASE WHEN NOT a.now AND a.calendar AND a.open_mask = 0 THEN CAST(CAST(CAST(a.day AS INT) AS DATE) AS VARCHAR) END,
-            ', ' ORDER BY a.day) AS closed_days
-    FROM added AS a
-    LEFT JOIN (SELECT day FROM special WHERE store_id IS NULL) AS g ON g.day = a.day
-    LEFT JOIN (SELECT day, store_id FROM special WHERE store_id IS NOT NULL) AS l ON l.day = a.day AND l.store_id = a.store_id
-    GROUP BY 1, 2, 3, 4
+        store_id, calendar, day_weekday, hour, sum(units) AS units, sum(days) AS days,
+        sum(CASE WHEN special_day IS NULL THEN units ELSE 0 END) AS regular_units,
+        sum(CASE WHEN special_day IS NULL THEN days ELSE 0 END) AS regular_days,
+        sum(today_units) AS today_units,
+        string_agg(CAST(CAST(CAST(special_day AS INT) AS DATE) AS VARCHAR), ', ' ORDER BY named_day) AS special_days,
+        string_agg(CAST(CAST(CAST(closed_day AS INT) AS DATE) AS VARCHAR), ', ' ORDER BY named_day) AS closed_days
+    FROM (
+        SELECT
+            store_id, calendar, weekday AS day_weekday, code % 32 AS hour, special_day, closed_day,
+            coalesce(special_day, closed_day) AS named_day,
+            sum(CASE WHEN now THEN 0 ELSE code / 32 END) AS units,
+            sum(CASE WHEN now THEN 0 ELSE 1 END) AS days,
+            sum(CASE WHEN now THEN code / 32 ELSE 0 END) AS today_units
+        FROM added
+        GROUP BY store_id, calendar, weekday, code % 32, special_day, closed_day
+    )
+    GROUP BY store_id, calendar, day_weekday, hour
 ),
 -- Without a calendar the whole days are every hour's denominator, also on weekdays on which that hour had nothing.
 spread AS (
