@@ -24,8 +24,9 @@ const ZSTD_LEVEL: i32 = 1;
 /// free list in about 5 ms.
 const PRUNE_BYTES: i64 = 4 << 20;
 
-/// Pages given back to the file system per pruned chunk, 16 MiB: more than a chunk frees, so that the file shrinks.
-const VACUUM_PAGES: u32 = 4_096;
+/// Pages given back to the file system per pruned chunk, 5 MiB: a little more than a chunk frees, so that the file shrinks,
+/// and little enough to move under the write lock.
+const VACUUM_PAGES: u32 = 1_280;
 
 /// Where a run of messages was written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -103,10 +103,12 @@ impl Source for OutboxSource {
                 return Ok(());
             }
             match &mut appended {
-                Some(rx) => match tokio::time::timeout(POLL, rx.changed()).await {
-                    Ok(Err(_)) => appended = None,
-                    Ok(Ok(())) | Err(_) => {}
-                },
+                Some(rx) => {
+                    // Whoever showed the end is gone; others may still append.
+                    if let Ok(Err(_)) = tokio::time::timeout(POLL, rx.changed()).await {
+                        appended = None;
+                    }
+                }
                 None => tokio::time::sleep(POLL).await,
             }
         }

@@ -109,6 +109,13 @@ async fn log_to_lake() {
         })
         .sum();
     told("sort and encode", began);
+    let began = (Stopwatch::now(), processor_seconds());
+    for some in batches.chunks(8) {
+        let whole = arrow::compute::concat_batches(&some[0].schema(), some).unwrap();
+        let names = ["month", "redeemed_store_id", "occurred_at"];
+        assert_eq!(write::sort(&whole, &names).unwrap().num_rows(), whole.num_rows());
+    }
+    told("of it sort", began);
     println!("{} B/event in memory, {:.1} B/event in files", arrow as i64 / EVENTS, files as f64 / EVENTS as f64);
 
     for round in ["log to committed lake", "the same again"] {

@@ -244,7 +244,7 @@ impl Months {
         let entry = &mut self.months[month];
         entry.searches += 1;
         let seen: usize = entry.sources.iter().map(|s| s.seen.len()).sum();
-        let whole = wanted.len() * WHOLE_MONTH_FROM > seen || entry.searches % WHOLE_MONTH_EVERY == 0;
+        let whole = wanted.len() * WHOLE_MONTH_FROM > seen || entry.searches.is_multiple_of(WHOLE_MONTH_EVERY);
         for file in self.known.files(table, table.partitioned().then_some(name))? {
             let sources: HashMap<String, usize> =
                 self.months[month].sources.iter().enumerate().map(|(i, s)| (s.source.clone(), i)).collect();
