@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use datasets::Chunk;
-use ledger::LogSegment;
+use ledger::{Ledger, LogSegment};
 use tokio::sync::mpsc;
 
 use crate::folder::{Folder, FolderError};
@@ -19,6 +19,8 @@ const CHUNKS_AT_ONCE: usize = 16;
 pub enum Log {
     /// This process has the folder.
     Here(Box<Node>),
+    /// This process has the folder, and ingest is not running.
+    Ledger(Folder, Ledger),
     /// Another process has it, and its door is open.
     There(Door),
 }
@@ -44,6 +46,13 @@ impl Log {
         }
     }
 
+    /// Opens the log without bringing it into the lake; another process must not have the folder.
+    pub async fn open_ledger(data: &Path) -> Result<Log, Failure> {
+        let folder = Folder::open(data)?;
+        let ledger = crate::node::open_ledger(&folder).await?;
+        Ok(Log::Ledger(folder, ledger))
+    }
+
     /// Appends everything that `chunks` brings, in order; returns how many events that were. `done` is told after each
     /// transaction.
     pub async fn append_all(&self, mut chunks: mpsc::Receiver<Chunk>, mut done: impl FnMut(u64)) -> Result<u64, Failure> {
@@ -52,16 +61,19 @@ impl Log {
         while chunks.recv_many(&mut group, CHUNKS_AT_ONCE).await > 0 {
             let batch = std::mem::take(&mut group);
             let count: u64 = batch.iter().map(|c| u64::from(c.count)).sum();
-            match self {
-                Log::Here(node) => {
-                    let segments = tokio::task::spawn_blocking(move || batch.iter().map(segment).collect()).await?;
-                    node.app().ledger.append(segments).await?;
-                }
+            let ledger = match self {
+                Log::Here(node) => &node.app().ledger,
+                Log::Ledger(_, ledger) => ledger,
                 Log::There(door) => {
                     let door = door.clone();
                     tokio::task::spawn_blocking(move || batch.iter().try_for_each(|chunk| door.append(chunk))).await??;
+                    total += count;
+                    done(count);
+                    continue;
                 }
-            }
+            };
+            let segments = tokio::task::spawn_blocking(move || batch.iter().map(segment).collect()).await?;
+            ledger.append(segments).await?;
             total += count;
             done(count);
         }
@@ -72,6 +84,11 @@ impl Log {
     pub async fn close(self) -> Result<(), Failure> {
         match self {
             Log::Here(node) => node.stop().await,
+            Log::Ledger(folder, ledger) => {
+                ledger.close().await?;
+                drop(folder);
+                Ok(())
+            }
             Log::There(_) => Ok(()),
         }
     }

@@ -42,6 +42,8 @@ enum Command {
     Import(commands::import::Args),
     /// Make a chain of any size and its events.
     Generate(commands::generate::Args),
+    /// Bring what the log holds into the lake, and leave.
+    Ingest,
     /// Run one read-only statement over the data folder.
     Sql(commands::sql::Args),
     /// Run a report over the data folder, or list them.
@@ -62,6 +64,7 @@ fn main() -> ExitCode {
             Command::Serve(args) => commands::serve::run(&cli.data, args).await,
             Command::Import(args) => commands::import::run(&cli.data, args).await,
             Command::Generate(args) => commands::generate::run(&cli.data, args).await,
+            Command::Ingest => commands::ingest::run(&cli.data).await,
             Command::Sql(args) => commands::sql::run(&cli.data, args).await,
             Command::Report(args) => commands::report::run(&cli.data, args).await,
         }

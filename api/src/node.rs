@@ -63,11 +63,8 @@ impl Node {
     /// Starts ledger, ingest and engine on the folder. The ledger comes first: the log is in its file.
     pub async fn start(folder: Folder, config: NodeConfig) -> Result<Node, Failure> {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        let ledger_path = folder.path().join("ledger.sqlite");
-        let opening = (ledger_path.clone(), clock.clone());
-        let ledger =
-            tokio::task::spawn_blocking(move || Ledger::open(&opening.0, opening.1, SOURCE, ledger::Config::default())).await??;
-        let source: Arc<dyn Source> = Arc::new(OutboxSource::open(&ledger_path, Some(ledger.end()))?);
+        let ledger = open_ledger(&folder).await?;
+        let source: Arc<dyn Source> = Arc::new(OutboxSource::open(ledger.path(), Some(ledger.end()))?);
         let lake_path = folder.path().join("lake");
         let lake = Lake::open_or_create(&lake_path, source.log_id(), &source.end().await?).await?;
         let views = Views::open(&lake_path).await?;
@@ -137,6 +134,13 @@ impl Node {
         self.app.ledger.close().await?;
         Ok(())
     }
+}
+
+/// Opens the folder's ledger.
+pub async fn open_ledger(folder: &Folder) -> Result<Ledger, Failure> {
+    let path = folder.path().join("ledger.sqlite");
+    let open = move || Ledger::open(&path, Arc::new(SystemClock), SOURCE, ledger::Config::default());
+    Ok(tokio::task::spawn_blocking(open).await??)
 }
 
 /// Expires what has passed, a little at a time.

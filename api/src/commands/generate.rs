@@ -41,6 +41,9 @@ pub struct Args {
     /// Folder for one file per stream; without it the events go into the log of the data folder.
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
+    /// Append to the log and leave the lake to the process that comes next.
+    #[arg(long, conflicts_with = "out")]
+    log_only: bool,
     /// Format of the files.
     #[arg(long, default_value = "ndjson", value_parser = format, requires = "out")]
     format: FileFormat,
@@ -68,7 +71,7 @@ pub async fn run(data: &Path, args: Args) -> Done {
             tokio::task::spawn_blocking(move || into_files(config, &folder, args.format, &bar)).await??
         }
         None => {
-            let log = Log::open(data).await?;
+            let log = if args.log_only { Log::open_ledger(data).await? } else { Log::open(data).await? };
             let made = log.append_all(chunks(config), |n| bar.inc(n)).await?;
             log.close().await?;
             made

@@ -3,6 +3,7 @@
 pub mod demo;
 pub mod generate;
 pub mod import;
+pub mod ingest;
 pub mod report;
 pub mod serve;
 pub mod sql;
