@@ -137,8 +137,12 @@ fn write(path: &Path, memory: &Memory) -> std::io::Result<()> {
 /// One key of each role, for a store that is open and a clerk of it.
 async fn make_keys(node: &Node) -> Result<Keys, Box<dyn std::error::Error + Send + Sync>> {
     let ledger = &node.app().ledger;
+    let stores = ledger.catalog_entries("store").await?;
+    let served: Vec<&str> =
+        stores.iter().filter(|s| s.fields.get("head_office").is_none_or(|h| h != true)).map(|s| s.id.as_str()).collect();
     let clerks = ledger.catalog_entries("clerk").await?;
-    let clerk = clerks.first().ok_or("the demo's chain has no clerks")?;
+    let of_a_store = |c: &&ledger::CatalogVersion| c.fields["store_id"].as_str().is_some_and(|store| served.contains(&store));
+    let clerk = clerks.iter().find(of_a_store).ok_or("the demo's chain has no clerks")?;
     let store = clerk.fields["store_id"].as_str().unwrap_or_default().to_owned();
     let clerk_id = clerk.id.clone();
     let role = Role::Store { store_id: store.parse()? };
