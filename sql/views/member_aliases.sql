@@ -2,13 +2,11 @@
 -- Title: Members merged into others
 -- Grain: merged member, with the member who stands for them now.
 -- Followed over at most four merges in a row.
-WITH latest AS (
-    SELECT member_id, merged_into_member_id, type,
-        row_number() OVER (PARTITION BY member_id ORDER BY log_partition DESC, log_offset DESC) AS nth
+WITH merged AS (
+    SELECT member_id, last_value(merged_into_member_id ORDER BY log_partition, log_offset) AS into_id
     FROM log.members
-),
-merged AS (
-    SELECT member_id, merged_into_member_id AS into_id FROM latest WHERE nth = 1 AND type = 'merged'
+    WHERE type = 'merged'
+    GROUP BY member_id
 )
 SELECT a.member_id, coalesce(d.into_id, c.into_id, b.into_id, a.into_id) AS stands_for_member_id
 FROM merged AS a
