@@ -75,6 +75,13 @@ fn demo(root: &Path, home: &Path) -> Background {
 fn shell(root: &Path, home: &Path, script: &str) -> Command {
     let mut command = Command::new("bash");
     command.args(["-c", script]).current_dir(root).env("HEXIAO_DATA", home.join("data")).env("SCRATCH", home);
+    // What `cargo test` tells its children would make the README's own cargo build some dependencies anew.
+    for (name, _) in std::env::vars_os() {
+        let text = name.to_string_lossy();
+        if text.starts_with("CARGO_") && !matches!(&*text, "CARGO_HOME" | "CARGO_TARGET_DIR") {
+            command.env_remove(&name);
+        }
+    }
     // `pip` and `python3` of the README are those of the test's own environment.
     if let Some(python) = std::env::var_os("HEXIAO_TEST_PYTHON") {
         let bin = Path::new(&python).parent().unwrap().to_owned();
