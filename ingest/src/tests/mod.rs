@@ -281,7 +281,7 @@ async fn small_files_of_a_month_become_one_and_no_row_changes() {
     for i in 0..40 {
         world.append(Stream::Redemptions, &[redeemed(i, (i % 2) as u32 * 40), redeemed(i + 100, 3)]);
         ingest.flush().await.unwrap();
-        assert_eq!(world.offsets(REDEMPTIONS).await, (0..2 * i as i64 + 2).collect::<Vec<i64>>());
+        assert_eq!(world.offsets(REDEMPTIONS).await, (0..2 * i + 2).collect::<Vec<i64>>());
     }
     world.until(|| ingest.status().tables[&REDEMPTIONS].files < 10).await;
     // A merged month still knows its events.

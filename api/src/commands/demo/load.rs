@@ -93,7 +93,7 @@ fn make(config: ChainConfig) -> mpsc::Receiver<Piece> {
     tokio::task::spawn_blocking(move || {
         let mut chain = Chain::new(config);
         let (mut group, mut closed) = (Vec::new(), Vec::new());
-        while let Some(step) = chain.next() {
+        for step in chain.by_ref() {
             match step {
                 Step::Events(chunk) => group.push(chunk),
                 Step::Closed(states) => closed.extend(states),
