@@ -57,13 +57,7 @@ pub fn by_name(values: &[(String, String)]) -> BTreeMap<String, String> {
 
 /// The chain's yesterday: the last business day that is over.
 pub fn yesterday() -> event::Day {
-    use chrono::Offset;
-    use chrono::TimeZone;
-    use event::Clock;
-    let now = event::SystemClock.now();
-    let zone = query::EngineConfig::default().time_zone;
-    let offset = zone.offset_from_utc_datetime(&now.to_utc().naive_utc()).fix().local_minus_utc() / 60;
-    let today = now.with_offset(offset as i16).business_time(event::DEFAULT_DAY_START_HOUR).day;
+    let today = query::business_day(event::Clock::now(&event::SystemClock), query::EngineConfig::default().time_zone);
     event::Day(today.0 - 1)
 }
 
