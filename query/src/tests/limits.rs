@@ -132,6 +132,34 @@ async fn limits_stop_statements() {
     drop(busy);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_materialized_is_computed_once_and_within_the_limits() {
+    let twice = |word: &str| {
+        format!(
+            "WITH lot AS (SELECT value FROM generate_series(1, 3)), drawn AS {word} (SELECT value, random() AS x FROM lot)
+             SELECT count(DISTINCT x) AS draws FROM (SELECT x FROM drawn UNION ALL SELECT x FROM drawn)"
+        )
+    };
+    let view = Arc::new(View::empty());
+    let none = Params::new();
+    for (word, draws) in [("MATERIALIZED", "| 3 "), ("NOT MATERIALIZED", "| 6 "), ("", "| 6 ")] {
+        let said = outcome(EngineConfig::default(), &view, &twice(word), &none).await;
+        assert!(said.contains(draws), "{word}: {said}");
+    }
+    // It has the statement's deadline and memory, reads as all of it does, and is nobody else's.
+    let with = |inner: &str| format!("WITH a AS MATERIALIZED ({inner}) SELECT count(*) FROM a");
+    let config = EngineConfig { deadline: Duration::from_millis(300), ..EngineConfig::default() };
+    let endless = with("SELECT sum(value) FROM generate_series(1, 100000000000)");
+    expect!["Limit: stopped after 0.3 s, the longest a statement may take"]
+        .assert_eq(&outcome(config, &view, &endless, &none).await);
+    let config = EngineConfig { statement_memory_bytes: 1 << 20, ..EngineConfig::default() };
+    let said = outcome(config, &view, &with("SELECT * FROM generate_series(1, 3000000)"), &none).await;
+    assert!(said.starts_with("Limit: stopped: it needed more memory"), "{said}");
+    let said = outcome(EngineConfig::default(), &view, &with("DELETE FROM log.orders RETURNING 1"), &none).await;
+    assert!(said.starts_with("BadSql") || said.starts_with("Forbidden"), "{said}");
+    check("SELECT * FROM kept.\"0\"", expect!["BadSql: not valid SQL: table 'hexiao.kept.0' not found"]).await;
+}
+
 #[tokio::test]
 async fn now_is_the_clocks_and_answers_say_how_fresh_they_are() {
     let mut events = Events::default();
