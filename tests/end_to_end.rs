@@ -1,6 +1,7 @@
 //! Everything that needs the real binary: one test program, so that it links once.
 
 mod chain;
+mod contract;
 mod crash;
 mod http;
 mod journey;
