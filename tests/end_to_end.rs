@@ -3,6 +3,7 @@
 mod chain;
 mod contract;
 mod crash;
+mod dead_letters;
 mod http;
 mod journey;
 mod race;
