@@ -192,7 +192,8 @@ fn a_dead_letter_is_read_mended_and_sent_again() {
     let said = replay(&data, &[file.to_str().unwrap(), "--topic", "redemptions"], "").expect_success();
     expect![[r#"
         Sent 2 of 2 messages; what the lake knows already changes nothing.
-    "#]].assert_eq(&said.stdout);
+    "#]]
+    .assert_eq(&said.stdout);
     let count = "SELECT (SELECT count(*) FROM log.redemptions) AS redemptions, (SELECT count(*) FROM dead_letters) AS letters";
     let said = support::hexiao(&data, &["sql", count, "--format", "csv"], b"").expect_success();
     assert_eq!(said.stdout, "redemptions,letters\r\n5,6\r\n");
