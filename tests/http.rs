@@ -227,7 +227,7 @@ fn a_refusal_names_its_rule_and_what_would_be_allowed() {
         expect!["403 qr_forged [rule R10]: not a QR code of this chain"],
     );
 
-    chain.head.put("/v1/catalog/cross_store/cross_store", json!({ "enabled": false })).expect(200);
+    chain.head.put("/v1/catalog/cross_store/chain", json!({ "enabled": false })).expect(200);
     check(
         "switched off",
         at("S2", "THREE"),
@@ -423,7 +423,7 @@ fn bad_input_names_the_field() {
         catalog kind: 400 bad_input [field kind]: there is no catalog kind `stores`
         catalog field: 400 bad_input [field nam]: a catalog entry has no field `nam`
         catalog need: 400 bad_input [field time_zone]: store S1: needs `time_zone`
-        catalog zone: 400 bad_input [field time_zone]: store S1: there is no time zone `Mars/Base`
+        catalog zone: 400 bad_input [field time_zone]: store S1: `time_zone` is `Mars/Base`: there is no such time zone
         catalog reference: 400 bad_input [field store_ids]: applicable_stores ONE: `store_ids` names store S9, which is not in the catalog
         catalog removal: 404 not_found: There is no store S9 in the catalog
         catalog entry: 404 not_found: There is no store S9 in the catalog

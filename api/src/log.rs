@@ -1,9 +1,11 @@
 //! Where commands that write events put them: the log of the folder, opened here or through the process that has it open.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use datasets::Chunk;
+use event::SystemClock;
 use ledger::{Ledger, LogSegment};
 use tokio::sync::mpsc;
 
@@ -49,7 +51,7 @@ impl Log {
     /// Opens the log without bringing it into the lake; another process must not have the folder.
     pub async fn open_ledger(data: &Path) -> Result<Log, Failure> {
         let folder = Folder::open(data)?;
-        let ledger = crate::node::open_ledger(&folder).await?;
+        let ledger = crate::node::open_ledger(&folder, Arc::new(SystemClock)).await?;
         Ok(Log::Ledger(folder, ledger))
     }
 
@@ -99,14 +101,14 @@ pub fn segment(chunk: &Chunk) -> LogSegment {
     LogSegment { stream: chunk.stream, count: chunk.count, zstd_lines: chunk.compress() }
 }
 
+/// An HTTP client for a process of ours: a refusal is an answer, not an error.
+pub fn agent(timeout: Duration) -> ureq::Agent {
+    ureq::Agent::config_builder().http_status_as_error(false).timeout_global(Some(timeout)).build().new_agent()
+}
+
 impl Door {
     fn new(address: &str, token: &str) -> Self {
-        let agent = ureq::Agent::config_builder()
-            .http_status_as_error(false)
-            .timeout_global(Some(Duration::from_secs(60)))
-            .build()
-            .new_agent();
-        Door { address: address.to_owned(), token: token.to_owned(), agent }
+        Door { address: address.to_owned(), token: token.to_owned(), agent: agent(Duration::from_secs(60)) }
     }
 
     fn append(&self, chunk: &Chunk) -> Result<(), Failure> {

@@ -63,7 +63,7 @@ impl Node {
     /// Starts ledger, ingest and engine on the folder. The ledger comes first: the log is in its file.
     pub async fn start(folder: Folder, config: NodeConfig) -> Result<Node, Failure> {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        let ledger = open_ledger(&folder).await?;
+        let ledger = open_ledger(&folder, clock.clone()).await?;
         let source: Arc<dyn Source> = Arc::new(OutboxSource::open(ledger.path(), Some(ledger.end()))?);
         let lake_path = folder.path().join("lake");
         let lake = Lake::open_or_create(&lake_path, source.log_id(), &source.end().await?).await?;
@@ -137,9 +137,9 @@ impl Node {
 }
 
 /// Opens the folder's ledger.
-pub async fn open_ledger(folder: &Folder) -> Result<Ledger, Failure> {
+pub async fn open_ledger(folder: &Folder, clock: Arc<dyn Clock>) -> Result<Ledger, Failure> {
     let path = folder.path().join("ledger.sqlite");
-    let open = move || Ledger::open(&path, Arc::new(SystemClock), SOURCE, ledger::Config::default());
+    let open = move || Ledger::open(&path, clock, SOURCE, ledger::Config::default());
     Ok(tokio::task::spawn_blocking(open).await??)
 }
 

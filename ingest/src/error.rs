@@ -25,6 +25,16 @@ pub enum Error {
         /// What the library says.
         source: DeltaTableError,
     },
+    /// A table that was created is gone: made anew it would lack what it held, and nobody would be told.
+    #[error(
+        "the folder of `{table}` is gone from the lake: restore it from a backup, or, to begin it anew without its history, remove its line from {list}"
+    )]
+    Lost {
+        /// The table.
+        table: Table,
+        /// The list of tables that were created.
+        list: PathBuf,
+    },
     /// Rows could not be turned into files.
     #[error("could not write {rows} rows of `{table}`")]
     Write {
@@ -105,7 +115,7 @@ impl Error {
             Error::Log(e) => {
                 matches!(e, eventlog::Error::Pruned { .. } | eventlog::Error::Ahead { .. } | eventlog::Error::Damaged { .. })
             }
-            Error::Ended(_) => true,
+            Error::Ended(_) | Error::Lost { .. } => true,
             Error::Folder { .. } | Error::Open { .. } | Error::Write { .. } | Error::Commit { .. } => false,
         }
     }

@@ -19,7 +19,7 @@ use deltalake_core::{DeltaResult, DeltaTable, DeltaTableError};
 use event::Table;
 use eventlog::{Position, app_id};
 use futures::StreamExt;
-use object_store::{ObjectStore, PutMode};
+use object_store::{ObjectStore, ObjectStoreExt, PutMode};
 use tracing::{info, warn};
 use url::Url;
 
@@ -36,6 +36,9 @@ const COMMIT_TRIES: u32 = 5;
 
 /// Files stored at a time: each is a few megabytes and one sync; more in parallel gain nothing on one disk.
 const STORE_AT_ONCE: usize = 4;
+
+/// Names the tables that were created, one a line, beside their folders: one that is missing then was lost, and is not new.
+const TABLES_FILE: &str = "TABLES";
 
 /// Replaced files and superseded log entries stay this long for readers of older versions.
 const RETENTION: &str = "interval 6 hours";
@@ -71,7 +74,8 @@ impl Lake {
     /// Tables that are missing are created: in a new lake from the log's beginning, later ones at its end.
     ///
     /// # Errors
-    /// [`Error::OtherLog`] and [`Error::AheadOfLog`] if lake and log don't belong together.
+    /// [`Error::OtherLog`] and [`Error::AheadOfLog`] if lake and log don't belong together, [`Error::Lost`] if a table was
+    /// created once and is gone.
     pub async fn open_or_create(dir: &Path, log_id: &str, end: &Position) -> Result<Lake> {
         Self::open_on(Arc::new(DurableFiles::default()), dir, log_id, end).await
     }
@@ -81,11 +85,13 @@ impl Lake {
         let in_folder = |source| Error::Folder { path: dir.to_owned(), source };
         std::fs::create_dir_all(dir).map_err(in_folder)?;
         let dir = dir.canonicalize().map_err(in_folder)?;
+        let created = created_tables(&dir).map_err(in_folder)?;
         let mut tables = BTreeMap::new();
         let mut missing = Vec::new();
         for table in Table::all() {
             match LakeTable::open(&store, table, &dir, log_id, end).await? {
                 Some(open) => drop(tables.insert(table, open)),
+                None if created.contains(table.name()) => return Err(Error::Lost { table, list: dir.join(TABLES_FILE) }),
                 None => missing.push(table),
             }
         }
@@ -94,6 +100,12 @@ impl Lake {
         let start = if begun { end.clone() } else { Position(end.0.keys().map(|partition| (*partition, 0)).collect()) };
         for table in missing {
             tables.insert(table, LakeTable::create(&store, table, &dir, log_id, &start).await?);
+        }
+        if tables.keys().any(|table| !created.contains(table.name())) {
+            let list: String = tables.keys().map(|table| format!("{table}\n")).collect();
+            let path = object_store::path::Path::from_absolute_path(dir.join(TABLES_FILE));
+            let stored = async { store.put(&path?, list.into()).await }.await;
+            stored.map_err(|e| in_folder(std::io::Error::other(e)))?;
         }
         let files = Arc::new(LiveFiles::default());
         tables.values().for_each(|table| table.list_into(&files));
@@ -108,6 +120,15 @@ impl Lake {
     /// The version each table is at.
     pub fn versions(&self) -> BTreeMap<Table, u64> {
         self.tables.iter().map(|(table, open)| (*table, open.version())).collect()
+    }
+}
+
+/// The tables that were created in the lake `dir`; none in a new one.
+fn created_tables(dir: &Path) -> std::io::Result<HashSet<String>> {
+    match std::fs::read_to_string(dir.join(TABLES_FILE)) {
+        Ok(list) => Ok(list.lines().map(str::to_owned).collect()),
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(HashSet::new()),
+        Err(e) => Err(e),
     }
 }
 

@@ -1,8 +1,12 @@
 //! What keeps a table quick to open and its folder small: checkpoints, and forgetting what nobody reads any more. Off the
-//! commit path.
+//! commit path, and without commits of its own, which would come between those of the rows.
 
-use deltalake_core::{DeltaTable, checkpoints};
+use deltalake_core::operations::vacuum::VacuumMode;
+use deltalake_core::{DeltaResult, DeltaTable, DeltaTableError, checkpoints};
 use event::Table;
+use futures::{StreamExt, TryStreamExt};
+use object_store::ObjectStore;
+use object_store::path::Path;
 use tracing::{debug, warn};
 
 /// Files stay at least this long after they were replaced, for readers of older versions. The tables' own retention.
@@ -20,10 +24,24 @@ pub(crate) async fn keep(table: Table, delta: DeltaTable, sweep: bool) {
         Err(failure) => warn!(table = %table, error = %failure, "Old log entries of {table} could not be removed"),
     }
     if sweep {
-        let retention = chrono::Duration::hours(KEEP_FILES_HOURS);
-        match delta.vacuum().with_retention_period(retention).with_enforce_retention_duration(false).await {
-            Ok((_, swept)) => debug!(table = %table, files = swept.files_deleted.len(), "Swept {table}"),
+        match sweep_unused(&delta).await {
+            Ok(swept) => debug!(table = %table, files = swept, "Swept {table}"),
             Err(failure) => warn!(table = %table, error = %failure, "Unused files of {table} could not be removed"),
         }
     }
+}
+
+/// Deletes the files that no version within the retention names, a crash's orphans too; returns how many. The library says
+/// which those are; left to itself it would also write two commits about it.
+async fn sweep_unused(delta: &DeltaTable) -> DeltaResult<usize> {
+    let retention = chrono::Duration::hours(KEEP_FILES_HOURS);
+    let vacuum = delta.clone().vacuum().with_mode(VacuumMode::Full).with_dry_run(true);
+    let (_, unused) = vacuum.with_retention_period(retention).with_enforce_retention_duration(false).await?;
+    let paths: Vec<Path> = unused.files_deleted.iter().map(|path| Path::parse(path)).collect::<Result<_, _>>().map_err(wrong)?;
+    let locations = futures::stream::iter(paths.into_iter().map(Ok)).boxed();
+    Ok(delta.object_store().delete_stream(locations).try_fold(0, |swept, _| async move { Ok(swept + 1) }).await?)
+}
+
+fn wrong(path: object_store::path::Error) -> DeltaTableError {
+    DeltaTableError::generic(path.to_string())
 }

@@ -2,10 +2,10 @@
 
 use std::collections::HashMap;
 
-use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, UInt32Array};
+use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, StringArray, UInt32Array};
 use arrow::compute::kernels::aggregate;
 use arrow::compute::{SortOptions, concat_batches, take_record_batch};
-use arrow::datatypes::{DataType, Date32Type, Int32Type, Int64Type, TimestampMicrosecondType};
+use arrow::datatypes::{DataType, Date32Type, Int32Type, Int64Type, TimeUnit, TimestampMicrosecondType};
 use arrow::error::ArrowError;
 use arrow::row::{RowConverter, SortField};
 use bytes::Bytes;
@@ -74,15 +74,86 @@ pub(crate) fn encode_sorted(
     Ok(EncodedFile { add, bytes: bytes.into() })
 }
 
-/// All rows, sorted by the named columns, then as they come.
+/// All rows, sorted by the named columns, nulls last, then as they come.
 pub(crate) fn sort(rows: &RecordBatch, names: &[&str]) -> Result<RecordBatch, ArrowError> {
-    let columns: Vec<ArrayRef> = names.iter().map(|name| rows[*name].clone()).collect();
+    let columns: Vec<&ArrayRef> = names.iter().map(|name| &rows[*name]).collect();
+    take_record_batch(rows, &UInt32Array::from(order(&columns)?))
+}
+
+/// The numbers of the rows in the order of `columns`. Whole numbers sort several times as fast as texts or encoded rows: each
+/// row becomes one, of its columns' ranks and its own number.
+fn order(columns: &[&ArrayRef]) -> Result<Vec<u32>, ArrowError> {
+    let rows = columns.first().map_or(0, |column| column.len());
+    let mut keys = vec![0u128; rows];
+    let mut bits = u32::BITS;
+    for ranks in columns.iter().map(|column| Ranks::of(column)) {
+        let Some(ranks) = ranks.filter(|ranks| bits + ranks.bits <= u128::BITS) else { return order_encoded(columns) };
+        bits += ranks.bits;
+        keys.iter_mut().zip(ranks.of_rows).for_each(|(key, rank)| *key = *key << ranks.bits | u128::from(rank));
+    }
+    keys.iter_mut().enumerate().for_each(|(row, key)| *key = *key << u32::BITS | row as u128);
+    keys.sort_unstable();
+    Ok(keys.into_iter().map(|key| key as u32).collect())
+}
+
+/// The same for columns whose ranks do not fit.
+fn order_encoded(columns: &[&ArrayRef]) -> Result<Vec<u32>, ArrowError> {
     let nulls_last = SortOptions { descending: false, nulls_first: false };
     let fields = columns.iter().map(|c| SortField::new_with_options(c.data_type().clone(), nulls_last)).collect();
+    let columns: Vec<ArrayRef> = columns.iter().map(|column| ArrayRef::clone(column)).collect();
     let keys = RowConverter::new(fields)?.convert_columns(&columns)?;
-    let mut order: Vec<u32> = (0..rows.num_rows() as u32).collect();
+    let mut order: Vec<u32> = (0..columns[0].len() as u32).collect();
     order.sort_by(|a, b| keys.row(*a as usize).cmp(&keys.row(*b as usize)));
-    take_record_batch(rows, &UInt32Array::from(order))
+    Ok(order)
+}
+
+/// Numbers that are in the order of a column's values; nulls have the largest.
+struct Ranks {
+    of_rows: Vec<u64>,
+    bits: u32,
+}
+
+impl Ranks {
+    fn of(column: &ArrayRef) -> Option<Ranks> {
+        match column.data_type() {
+            DataType::Utf8 => Some(Self::of_texts(column.as_string())),
+            DataType::Int64 => Self::of_numbers(column.as_primitive::<Int64Type>().iter()),
+            DataType::Timestamp(TimeUnit::Microsecond, _) => {
+                Self::of_numbers(column.as_primitive::<TimestampMicrosecondType>().iter())
+            }
+            _ => None,
+        }
+    }
+
+    /// `None` if they are spread over more than 2^63.
+    fn of_numbers(values: impl Iterator<Item = Option<i64>> + Clone) -> Option<Ranks> {
+        let (least, greatest) =
+            values.clone().flatten().fold((i64::MAX, i64::MIN), |(least, greatest), v| (least.min(v), greatest.max(v)));
+        let null = if least > greatest { 0 } else { u64::try_from(greatest.checked_sub(least)?).ok()? + 1 };
+        let of_rows = values.map(|value| value.map_or(null, |v| (v - least) as u64)).collect();
+        Some(Ranks { of_rows, bits: u64::BITS - null.leading_zeros() })
+    }
+
+    fn of_texts(values: &StringArray) -> Ranks {
+        let mut seen: hashbrown::HashMap<&str, u64> = hashbrown::HashMap::new();
+        let mut texts: Vec<&str> = Vec::new();
+        // First in the order in which they come …
+        let mut number = |text| {
+            *seen.entry(text).or_insert_with(|| {
+                texts.push(text);
+                texts.len() as u64 - 1
+            })
+        };
+        let mut of_rows: Vec<u64> = values.iter().map(|value| value.map_or(u64::MAX, &mut number)).collect();
+        // … then in their own.
+        let mut sorted: Vec<usize> = (0..texts.len()).collect();
+        sorted.sort_unstable_by_key(|at| texts[*at]);
+        let mut ranks = vec![0; texts.len()];
+        sorted.into_iter().enumerate().for_each(|(rank, at)| ranks[at] = rank as u64);
+        let null = texts.len() as u64;
+        of_rows.iter_mut().for_each(|at| *at = ranks.get(*at as usize).copied().unwrap_or(null));
+        Ranks { of_rows, bits: u64::BITS - null.leading_zeros() }
+    }
 }
 
 /// The runs of one month: month, first row, number of rows.
@@ -171,6 +242,35 @@ impl Extreme {
             Extreme::Time(micros) => json!(Instant(micros).to_string()),
             Extreme::Day(day) => json!(Day(day).to_string()),
             Extreme::Text(text) => json!(text),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use arrow::array::{Int64Array, StringArray, TimestampMicrosecondArray};
+
+    use super::*;
+
+    #[test]
+    fn rows_sort_by_their_ranks_as_by_their_values() {
+        let mut random = fastrand::Rng::with_seed(7);
+        for round in 0..200 {
+            let rows = random.usize(0..60);
+            let spread = [3, 1_000, i64::MAX][round % 3];
+            let mut number = || random.bool().then(|| random.i64(-spread..spread) / 2);
+            let numbers: Vec<Option<i64>> = (0..2 * rows).map(|_| number()).collect();
+            let texts = numbers[..rows].iter().map(|n| n.map(|n| format!("S{}", n % 7)));
+            let columns: [ArrayRef; 3] = [
+                Arc::new(StringArray::from_iter(texts)),
+                Arc::new(TimestampMicrosecondArray::from(numbers[..rows].to_vec()).with_timezone("UTC")),
+                Arc::new(Int64Array::from(numbers[rows..].to_vec())),
+            ];
+            let columns: Vec<&ArrayRef> = columns.iter().collect();
+            assert_eq!(order(&columns).unwrap(), order_encoded(&columns).unwrap(), "{columns:?}");
+            assert_eq!(order(&columns[..1]).unwrap(), order_encoded(&columns[..1]).unwrap(), "{columns:?}");
         }
     }
 }

@@ -146,9 +146,7 @@ impl Engine {
 
     /// The chain's business day now, by which reports fill in their defaults.
     pub fn today(&self) -> Day {
-        let now = self.clock.now();
-        let offset = self.config.time_zone.offset_from_utc_datetime(&now.to_utc().naive_utc()).fix().local_minus_utc();
-        now.with_offset((offset / 60) as i16).business_time(event::DEFAULT_DAY_START_HOUR).day
+        business_day(self.clock.now(), self.config.time_zone)
     }
 
     /// Runs one statement that reads.
@@ -273,6 +271,12 @@ impl Engine {
             }
         })))
     }
+}
+
+/// The chain's business day at an instant, in its zone.
+pub fn business_day(now: Instant, zone: Tz) -> Day {
+    let offset = zone.offset_from_utc_datetime(&now.to_utc().naive_utc()).fix().local_minus_utc();
+    now.with_offset((offset / 60) as i16).business_time(event::DEFAULT_DAY_START_HOUR).day
 }
 
 /// The task that computes an answer; stops with the answer.

@@ -14,7 +14,7 @@ use redemption::{
 };
 use rusqlite::Connection;
 
-use crate::error::{Error, Result, attempt, invalid};
+use crate::error::{Error, Result, attempt, invalid, invalid_field};
 
 pub use entry::catalog_entry;
 pub(crate) use put::load;
@@ -224,7 +224,7 @@ impl Catalog {
 
     /// The store, or that there is none.
     pub(crate) fn known_store(&self, id: &StoreId, now: Instant) -> Result<Arc<Store>> {
-        self.store(id, now).cloned().ok_or_else(|| invalid(format!("there is no store {id}")))
+        self.store(id, now).cloned().ok_or_else(|| invalid_field("store_id", format!("there is no store {id}")))
     }
 
     /// The store's own time; the chain's for one that is no longer there.

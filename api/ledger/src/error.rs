@@ -3,12 +3,19 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use event::Fault;
+
 /// Why the ledger did not do something.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// What was asked is malformed; nothing was recorded (422).
-    #[error("{0}")]
-    Invalid(String),
+    /// What was asked is malformed; nothing was recorded.
+    #[error("{what}")]
+    Invalid {
+        /// The field at fault, where it is one.
+        field: Option<String>,
+        /// What is wrong with it, and what would be right.
+        what: String,
+    },
     /// The idempotency key was used with other parameters (R2; 422).
     #[error("this idempotency key was used for another request")]
     KeyReused,
@@ -96,7 +103,25 @@ pub(crate) fn attempt(attempt: &'static str) -> impl Fn(rusqlite::Error) -> Erro
     move |source| Error::Sqlite { attempt, source }
 }
 
-/// An [`Error::Invalid`] in words.
+/// An [`Error::Invalid`] in words; the first name in backticks is the field at fault.
 pub(crate) fn invalid(what: impl std::fmt::Display) -> Error {
-    Error::Invalid(what.to_string())
+    let what = what.to_string();
+    Error::Invalid { field: what.split('`').nth(1).map(str::to_owned), what }
+}
+
+/// An [`Error::Invalid`] whose words don't name the field.
+pub(crate) fn invalid_field(field: &str, what: impl std::fmt::Display) -> Error {
+    Error::Invalid { field: Some(field.to_owned()), what: what.to_string() }
+}
+
+/// An event that the contract refuses was malformed input.
+pub(crate) fn refused(fault: Fault) -> Error {
+    let field = match &fault {
+        Fault::Missing { field, .. } | Fault::TooEarly { field, .. } | Fault::OutOfRange { field, .. } => {
+            Some((*field).to_owned())
+        }
+        Fault::TooLate { .. } => Some("occurred_at".to_owned()),
+        _ => None,
+    };
+    Error::Invalid { field, what: fault.to_string() }
 }

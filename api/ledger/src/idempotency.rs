@@ -7,7 +7,7 @@ use rusqlite::{OptionalExtension, params};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::error::{Error, Result, attempt, invalid};
+use crate::error::{Error, Result, attempt, invalid, invalid_field};
 use crate::writer::{Work, Written};
 
 /// Who asks, and the key of this very request.
@@ -22,7 +22,7 @@ impl Request {
     /// characters. Another caller's equal key is another key.
     pub fn new(caller: &str, key: &str) -> Result<Self> {
         if key.is_empty() || key.len() > 255 || !key.bytes().all(|b| b.is_ascii_graphic()) {
-            return Err(invalid("an idempotency key has 1 to 255 visible ASCII characters"));
+            return Err(invalid_field("Idempotency-Key", "an idempotency key has 1 to 255 visible ASCII characters"));
         }
         Ok(Request { caller: caller.to_owned(), key: key.to_owned() })
     }

@@ -9,7 +9,7 @@ use rusqlite::{Connection, params};
 use serde::{Deserialize, Serialize};
 
 use crate::Ledger;
-use crate::error::{Error, Result, attempt, invalid};
+use crate::error::{Error, Result, attempt, invalid, invalid_field};
 use crate::writer::{Work, Written};
 
 /// What a key's bearer may do.
@@ -113,7 +113,7 @@ impl Ledger {
     /// Makes an API key. Its store must be in the catalog.
     pub async fn create_key(&self, name: &str, role: Role) -> Result<NewKey> {
         if name.is_empty() || name.chars().count() > 100 {
-            return Err(invalid("a key's name has 1 to 100 characters"));
+            return Err(invalid_field("name", "a key's name has 1 to 100 characters"));
         }
         let mut bytes = [0; 40];
         getrandom::fill(&mut bytes)?;
@@ -167,7 +167,10 @@ impl Ledger {
 
 fn insert(work: &mut Work<'_>, key_id: String, name: String, role: Role, hash: [u8; 32]) -> Result<Written<Arc<Principal>>> {
     if let Some(store) = role.store() {
-        work.state.catalog.store(store, work.now).ok_or_else(|| invalid(format!("there is no store {store}")))?;
+        work.state
+            .catalog
+            .store(store, work.now)
+            .ok_or_else(|| invalid_field("store_id", format!("there is no store {store}")))?;
     }
     let json = serde_json::to_string(&role).map_err(invalid)?;
     work.conn

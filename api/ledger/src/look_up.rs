@@ -7,7 +7,7 @@ use redemption::Refusal;
 
 use crate::Ledger;
 use crate::entitlements;
-use crate::error::{Result, invalid};
+use crate::error::{Result, invalid_field};
 use crate::orders::{OrderDetail, detail};
 use crate::redeem::{Redeem, find_order};
 use crate::refusals::{self, Attempt};
@@ -18,7 +18,7 @@ impl Ledger {
     /// redeemed, and a QR token is not used up.
     pub async fn look_up(&self, command: Redeem) -> Result<Written<Result<OrderDetail, Refusal>>> {
         if command.takes.len() != 1 {
-            return Err(invalid("one call looks up one order"));
+            return Err(invalid_field("takes", "one call looks up one order"));
         }
         self.write(move |work| look_up(work, &command)).await
     }

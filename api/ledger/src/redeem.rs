@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::Ledger;
 use crate::entitlements::{self, EntitlementRow, OrderRow};
-use crate::error::{Error, Result, attempt, invalid};
+use crate::error::{Error, Result, attempt, invalid, invalid_field};
 use crate::idempotency::{self, Request};
 use crate::lockouts;
 use crate::refusals::{self, Attempt};
@@ -189,7 +189,7 @@ impl Ledger {
     pub async fn redeem(&self, request: &Request, command: Redeem) -> Result<Written<Result<Redeemed, Refusal>>> {
         let limit = self.config().takes_limit;
         if command.takes.is_empty() || command.takes.len() > limit {
-            return Err(invalid(format!("one call redeems from 1 to {limit} entitlements")));
+            return Err(invalid_field("takes", format!("one call redeems from 1 to {limit} entitlements")));
         }
         for take in &command.takes {
             let named = [take.code.is_some(), take.qr.is_some(), take.order_id.is_some()].iter().filter(|n| **n).count();

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::Ledger;
 use crate::entitlements::{self, EntitlementRow, OrderRow};
-use crate::error::{Error, Result, attempt, invalid};
+use crate::error::{Error, Result, attempt, invalid, invalid_field};
 use crate::idempotency::{self, Request};
 use crate::refusals::{self, Attempt};
 use crate::writer::{Work, Written};
@@ -132,10 +132,10 @@ impl Ledger {
     pub async fn sell(&self, request: &Request, command: Sell) -> Result<Written<Result<Sold, Refusal>>> {
         let limit = self.config().lines_limit;
         if command.lines.is_empty() || command.lines.len() > limit {
-            return Err(invalid(format!("an order has 1 to {limit} lines")));
+            return Err(invalid_field("lines", format!("an order has 1 to {limit} lines")));
         }
         if command.package.is_some() && command.lines.iter().any(|line| line.payment.is_some()) {
-            return Err(invalid("either the package or its lines say what was paid, not both"));
+            return Err(invalid_field("package", "either the package or its lines say what was paid, not both"));
         }
         if let Some(package) = command.package {
             package.check().map_err(invalid)?;
@@ -211,15 +211,21 @@ fn decide(work: &mut Work<'_>, command: &Sell) -> Result<Result<Vec<Line>, Refus
         };
         let limit = work.state.config.units_limit;
         let units = terms.units.checked_mul(line.quantity).filter(|units| (1..=limit).contains(units));
-        let units = units.ok_or_else(|| invalid(format!("a line has 1 to {limit} units")))?;
+        let units = units.ok_or_else(|| invalid_field("quantity", format!("a line has 1 to {limit} units")))?;
         let price = catalog.price(store, &line.product_id, now);
         let list_price_fen = price.map_or(Some(0), |fen| fen.checked_mul(line.quantity.into()));
-        let list_price_fen = list_price_fen.ok_or_else(|| invalid("the line's list price is beyond counting"))?;
+        let list_price_fen =
+            list_price_fen.ok_or_else(|| invalid_field("quantity", "the line's list price is beyond counting"))?;
         let payment = match line.payment {
             Some(payment) => payment,
             None if command.package.is_some() => Payment::default(),
             None if price.is_some() => Payment::cash(list_price_fen),
-            None => return Err(invalid(format!("product {} has no list price here: say what was paid", line.product_id))),
+            None => {
+                return Err(invalid_field(
+                    "payment",
+                    format!("product {} has no list price here: say what was paid", line.product_id),
+                ));
+            }
         };
         payment.check_for(terms.product_type).map_err(invalid)?;
         let units = Units::new(units as usize);

@@ -17,7 +17,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::catalog::Catalog;
 use crate::entitlements::TermsCache;
-use crate::error::{Error, Result, attempt};
+use crate::error::{Error, Result, attempt, refused};
 use crate::event_ids::EventIds;
 use crate::keys::Keys;
 use crate::{Config, LogSegment};
@@ -157,7 +157,7 @@ impl Work<'_> {
 
     /// Appends an event to the log. One that the contract refuses was malformed input.
     pub(crate) fn emit(&mut self, event: &Event<'_>) -> Result<()> {
-        event.check(self.now).map_err(|fault| Error::Invalid(fault.to_string()))?;
+        event.check(self.now).map_err(refused)?;
         let mut message = Vec::with_capacity(512);
         event.encode(&mut message);
         self.state.position += 1;

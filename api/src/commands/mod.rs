@@ -74,13 +74,7 @@ pub fn day(text: &str) -> Result<event::Day, String> {
 
 /// The chain's yesterday: the last business day that is over.
 pub fn yesterday() -> event::Day {
-    use chrono::Offset;
-    use chrono::TimeZone;
-    use event::Clock;
-    let now = event::SystemClock.now();
-    let zone = query::EngineConfig::default().time_zone;
-    let offset = zone.offset_from_utc_datetime(&now.to_utc().naive_utc()).fix().local_minus_utc() / 60;
-    let today = now.with_offset(offset as i16).business_time(event::DEFAULT_DAY_START_HOUR).day;
+    let today = query::business_day(event::Clock::now(&event::SystemClock), query::EngineConfig::default().time_zone);
     event::Day(today.0 - 1)
 }
 

@@ -167,9 +167,9 @@ pub struct Removal {
 
 /// Puts an entry.
 ///
-/// The whole of it, from `effective_from` on. Kinds: cross_store, store, product, applicable_stores, price, capability,
-/// clerk, technician, roster, opening_hours, holiday, slot_capacity, settlement_rule, credit_rule, breakage_policy,
-/// expiry_policy, account. Putting the same again changes nothing.
+/// The whole of it, from `effective_from` on. Kinds: cross_store (its id is `chain`), store, product, applicable_stores,
+/// price, capability, clerk, technician, roster, opening_hours, holiday, slot_capacity, settlement_rule, credit_rule,
+/// breakage_policy, expiry_policy, account. Putting the same again changes nothing.
 #[utoipa::path(
     put, path = "/v1/catalog/{kind}/{id}", tag = "catalog",
     params(("kind" = String, Path, description = "Kind of entry"), ("id" = String, Path, description = "Its id within the kind")),

@@ -168,6 +168,7 @@ impl From<query::Error> for Problem {
             query::Error::DeadlineExceeded { .. } => "deadline_exceeded",
             query::Error::MemoryExceeded { .. } => "memory_exceeded",
             query::Error::TooManyRows { .. } => "too_many_rows",
+            query::Error::TooManyPairs { .. } => "too_many_pairs",
             query::Error::TooLong { .. } => "too_long",
             query::Error::Busy { .. } => "busy",
             query::Error::NotYetVisible { .. } => "not_yet_visible",
@@ -186,7 +187,7 @@ impl From<ledger::Error> for Problem {
     fn from(error: ledger::Error) -> Self {
         use ledger::Error;
         match &error {
-            Error::Invalid(said) => Problem { field: field_in(said), ..Problem::bad_input(said.clone()) },
+            Error::Invalid { field, what } => Problem { field: field.clone(), ..Problem::bad_input(what.clone()) },
             Error::KeyReused => Problem {
                 rule: Some("R2"),
                 field: Some("Idempotency-Key".into()),
@@ -203,25 +204,6 @@ impl From<ledger::Error> for Problem {
             _ => Problem::internal(&error),
         }
     }
-}
-
-/// The field that a message is about: its first word in backticks, if that is a field's name and not a value.
-fn field_in(said: &str) -> Option<String> {
-    let about = [
-        ("there is no store", "store_id"),
-        ("there is no catalog kind", "kind"),
-        ("there is no time zone", "time_zone"),
-        ("an order has", "lines"),
-        ("a line has", "lines"),
-        ("one call redeems", "takes"),
-        ("a key's name", "name"),
-    ];
-    if let Some((_, field)) = about.iter().find(|(words, _)| said.contains(words)) {
-        return Some((*field).to_owned());
-    }
-    let name = said.split('`').nth(1)?;
-    let named = !name.is_empty() && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_');
-    (named && !said.contains("` is not a")).then(|| name.to_owned())
 }
 
 fn sentence(error: &dyn Error) -> String {

@@ -408,6 +408,10 @@ fn samples() -> std::path::PathBuf {
 
 #[test]
 fn the_committed_samples_have_one_message_of_every_sort() {
+    // As `expect-test` does: the same variable updates what is committed.
+    if std::env::var_os("UPDATE_EXPECT").is_some() {
+        write_samples();
+    }
     let mut sorts = BTreeSet::new();
     for stream in Stream::ALL {
         let lines = std::fs::read_to_string(samples().join(format!("{stream}.ndjson"))).unwrap();
@@ -425,9 +429,7 @@ fn the_committed_samples_have_one_message_of_every_sort() {
     );
 }
 
-/// Not a check: writes the samples again, the first message of every sort.
-#[test]
-#[ignore = "writes files"]
+/// Writes the samples again, the first message of every sort.
 fn write_samples() {
     std::fs::create_dir_all(samples()).unwrap();
     let mut first: BTreeMap<(Stream, String, String), Vec<u8>> = BTreeMap::new();
@@ -442,30 +444,5 @@ fn write_samples() {
         let mut text = lines.join(&b'\n');
         text.push(b'\n');
         std::fs::write(samples().join(format!("{stream}.ndjson")), text).unwrap();
-    }
-}
-
-/// Not a check: prints how fast events are made. `cargo test -p datasets -- --ignored --nocapture speed`.
-#[test]
-#[ignore = "a measurement"]
-fn speed() {
-    let end_day = Day::from_ymd(2026, 4, 30).unwrap();
-    for config in [ChainConfig::demo(end_day), ChainConfig::sized(5_000_000, 730, end_day)] {
-        let began = std::time::Instant::now();
-        let mut chain = Chain::new(config);
-        let (mut bytes, mut per_type) = (0, BTreeMap::<Stream, (u64, u64)>::new());
-        for step in chain.by_ref() {
-            if let Step::Events(chunk) = step {
-                bytes += chunk.lines.len();
-                let entry = per_type.entry(chunk.stream).or_default();
-                *entry = (entry.0 + u64::from(chunk.count), entry.1 + chunk.lines.len() as u64);
-            }
-        }
-        let (events, took) = (chain.events(), began.elapsed().as_secs_f64());
-        println!(
-            "{events} events, {} B each, {took:.2} s, {:.0} events/s {per_type:?}",
-            bytes as u64 / events,
-            events as f64 / took
-        );
     }
 }

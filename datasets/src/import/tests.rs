@@ -259,22 +259,3 @@ effective_from = "2026-05-02T00:00:00Z"
     let removed = messages.iter().filter(|(stream, _)| *stream == Stream::Catalog).count();
     assert_eq!((removed, messages.len(), import.summary().accepted), (2, 5, 3));
 }
-
-/// Needs the data: `HEXIAO_COMPLETE_JOURNEY=FOLDER cargo test -p datasets -- --ignored complete_journey`.
-#[test]
-#[ignore = "needs the data set"]
-fn complete_journey() {
-    let folder = PathBuf::from(std::env::var_os("HEXIAO_COMPLETE_JOURNEY").expect("HEXIAO_COMPLETE_JOURNEY"));
-    let began = std::time::Instant::now();
-    let mut import = Import::open(Map::built_in("complete-journey").unwrap(), &[folder], &mut |_| {}).unwrap();
-    println!("checked after {:.1?}", began.elapsed());
-    let mut bytes = 0;
-    for chunk in import.by_ref() {
-        bytes += chunk.unwrap().lines.len();
-    }
-    println!("made after {:.1?}, {bytes} bytes", began.elapsed());
-    let s = import.summary();
-    assert_eq!((s.rows, s.rejected, s.repeated), (1_469_307 + 92_331, 0, 0));
-    let events: Vec<_> = s.events.iter().map(|(stream, n)| format!("{stream} {n}")).collect();
-    assert_eq!(events, ["orders 1469307", "redemptions 21889", "members 2469", "catalog 92789"]);
-}

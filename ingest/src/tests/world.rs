@@ -17,7 +17,7 @@ use deltalake_core::kernel::{Action, StructType, Transaction};
 use deltalake_core::operations::create::CreateBuilder;
 use deltalake_core::{DeltaTableBuilder, ensure_table_uri};
 use event::{Event, Instant, ManualClock, Place, Redemption, Rows, Stream, Table};
-use eventlog::{OutboxSource, Position, Publisher, Segment, Source, Taken, outbox};
+use eventlog::{OutboxSource, Position, Publisher, Source, Taken, outbox};
 use futures::stream::BoxStream;
 use object_store::path::Path;
 use object_store::{
@@ -80,17 +80,7 @@ impl World {
 
     pub(crate) fn append(&self, stream: Stream, messages: &[String]) {
         let messages: Vec<Vec<u8>> = messages.iter().map(|m| m.clone().into_bytes()).collect();
-        self.append_raw(stream, &messages);
-    }
-
-    pub(crate) fn append_raw(&self, stream: Stream, messages: &[Vec<u8>]) {
-        outbox::append(&self.ledger.lock(), self.clock.as_ref(), stream, messages).unwrap();
-    }
-
-    /// Appends a segment again.
-    pub(crate) fn append_segment(&self, segment: &Segment) {
-        let body = segment.body.bytes();
-        outbox::append_segment(&self.ledger.lock(), self.clock.as_ref(), segment.stream, segment.count, body).unwrap();
+        outbox::append(&self.ledger.lock(), self.clock.as_ref(), stream, &messages).unwrap();
     }
 
     pub(crate) fn source(&self) -> OutboxSource {

@@ -8,17 +8,25 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::{Fact, Product, Scope, Store};
-use crate::error::{Result, invalid};
+use crate::error::{Result, invalid, invalid_field};
+
+/// Id of what the chain has one of.
+const CHAIN: &str = "chain";
 
 /// The entry of a JSON object: the kind's own fields, without an envelope. A field the contract does not know is refused,
 /// so that a misspelt one does not vanish.
 pub fn catalog_entry(kind: &str, id: &str, fields: Map<String, Value>) -> Result<CatalogEntry<'static>> {
     if !CatalogEntry::KINDS.contains(&kind) {
-        return Err(invalid(format!("there is no catalog kind `{kind}`; there are {}", CatalogEntry::KINDS.join(", "))));
+        let known = CatalogEntry::KINDS.join(", ");
+        return Err(invalid_field("kind", format!("there is no catalog kind `{kind}`; there are {known}")));
     }
     // The form of an id is the same for all kinds.
-    StoreId::new(id)
-        .map_err(|_| invalid(format!("`{id}` is not an id: 1 to 64 bytes, no control characters, no blank at either end")))?;
+    let form = "1 to 64 bytes, no control characters, no blank at either end";
+    StoreId::new(id).map_err(|_| invalid_field("id", format!("`{id}` is not an id: {form}")))?;
+    // One switch for the chain: several would each say something about all stores.
+    if kind == "cross_store" && id != CHAIN {
+        return Err(invalid_field("id", format!("the switch is the chain's: its id is `{CHAIN}`")));
+    }
     for (name, expected) in [("kind", kind), ("id", id)] {
         if fields.get(name).is_some_and(|found| found != expected) {
             return Err(invalid(format!("`{name}` must be `{expected}`, as in the path")));
@@ -129,7 +137,7 @@ fn store(e: &CatalogEntry<'_>) -> Result<Store, String> {
     let zone = e.time_zone.as_deref().ok_or("needs `time_zone`")?;
     let day_start = e.day_start.unwrap_or(event::DEFAULT_DAY_START_HOUR.into());
     Ok(Store {
-        zone: Zone::new(zone, day_start as i8).ok_or_else(|| format!("there is no time zone `{zone}`"))?,
+        zone: Zone::new(zone, day_start as i8).ok_or_else(|| format!("`time_zone` is `{zone}`: there is no such time zone"))?,
         head_office: e.head_office.unwrap_or(false),
         closed_on: e.closed_on,
     })
@@ -143,12 +151,12 @@ fn product(id: &str, e: &CatalogEntry<'_>) -> Result<Product, String> {
         None => product_type.sale_kind(),
     };
     let creator = e.creator_store_id.as_deref().ok_or("needs `creator_store_id`")?;
-    let days = || e.valid_days.ok_or("this `validity` needs `valid_days`");
+    let days = || e.valid_days.ok_or("needs `valid_days` for this validity");
     let validity = match e.validity.as_deref().unwrap_or("permanent") {
         "permanent" => Validity::Permanent,
         "fixed" => {
-            let from_on = e.valid_from_on.ok_or("`validity` fixed needs `valid_from_on`")?;
-            let to_on = e.valid_to_on.ok_or("`validity` fixed needs `valid_to_on`")?;
+            let from_on = e.valid_from_on.ok_or("needs `valid_from_on` for a fixed validity")?;
+            let to_on = e.valid_to_on.ok_or("needs `valid_to_on` for a fixed validity")?;
             if to_on < from_on {
                 return Err("`valid_to_on` is before `valid_from_on`".to_owned());
             }

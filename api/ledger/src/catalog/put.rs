@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 use super::entry::{body, catalog_entry, fact};
 use super::{Catalog, Fact};
 use crate::Ledger;
-use crate::error::{Error, Result, attempt, invalid};
+use crate::error::{Error, Result, attempt, invalid, invalid_field};
 use crate::writer::{Work, Written};
 
 /// What came of putting or removing a catalog entry.
@@ -220,7 +220,7 @@ fn references(work: &Work<'_>, entry: &CatalogEntry<'static>) -> Result<()> {
     if let Some(product) = product
         && !ProductId::new(product).is_ok_and(|p| catalog.product(&p, at).is_some())
     {
-        return Err(invalid(format!("{kind} {id}: product {product} is not in the catalog")));
+        return Err(invalid(format!("{kind} {id}: `product_id` names product {product}, which is not in the catalog")));
     }
     let same = match fact(entry)? {
         Some(Fact::Scope(product, _)) => catalog.scope_products.get(&id).is_none_or(|p| *p == product),
@@ -228,7 +228,7 @@ fn references(work: &Work<'_>, entry: &CatalogEntry<'static>) -> Result<()> {
         _ => true,
     };
     if !same {
-        return Err(invalid(format!("{kind} {id} is about something else already; use another id")));
+        return Err(invalid_field("id", format!("{kind} {id} is about something else already; use another id")));
     }
     if kind == "settlement_rule" { no_tie(work, entry, &id, at) } else { Ok(()) }
 }

@@ -7,7 +7,7 @@ use crate::{Error, MemberEntry, Role};
 
 async fn refused(chain: &Chain, kind: &str, id: &str, entry: Value, expect: Expect) {
     match chain.ledger.put_catalog(kind, id, fields(entry)).await {
-        Err(Error::Invalid(what)) => expect.assert_eq(&what),
+        Err(Error::Invalid { what, .. }) => expect.assert_eq(&what),
         other => panic!("{other:?}"),
     }
 }
@@ -51,11 +51,12 @@ async fn faulty_entries_are_named() {
         "store",
         "S9",
         json!({"name": "x", "time_zone": "Mars/Olympus"}),
-        expect!["store S9: there is no time zone `Mars/Olympus`"],
+        expect!["store S9: `time_zone` is `Mars/Olympus`: there is no such time zone"],
     )
     .await;
     refused(&chain, "store", "S9", json!({"name": "x", "timezone": "UTC"}), expect!["a catalog entry has no field `timezone`"])
         .await;
+    refused(&chain, "cross_store", "S1", json!({"enabled": true}), expect!["the switch is the chain's: its id is `chain`"]).await;
     refused(&chain, "store", "S9", json!({"time_zone": "UTC"}), expect!["`upserted` needs `name`"]).await;
     refused(
         &chain,
@@ -108,7 +109,7 @@ async fn faulty_entries_are_named() {
         "product",
         "P9",
         product("validity", json!("fixed")),
-        expect!["product P9: `validity` fixed needs `valid_from_on`"],
+        expect!["product P9: needs `valid_from_on` for a fixed validity"],
     )
     .await;
     refused(
@@ -140,7 +141,7 @@ async fn faulty_entries_are_named() {
         "applicable_stores",
         "P9",
         json!({"store_ids": []}),
-        expect!["applicable_stores P9: product P9 is not in the catalog"],
+        expect!["applicable_stores P9: `product_id` names product P9, which is not in the catalog"],
     )
     .await;
     refused(
@@ -205,7 +206,7 @@ async fn members_join_change_and_stay() {
     assert_eq!(member.fields["joined_on"], "2026-05-06");
     assert!(member.fields["phone_hash"].as_str().is_some_and(|hash| hash.len() == 64) && !member.fields.contains_key("phone"));
     let far = MemberEntry { home_lat: Some(91.0), home_lon: Some(0.0), ..MemberEntry::default() };
-    assert!(matches!(chain.ledger.put_member(None, None, far).await, Err(Error::Invalid(_))));
+    assert!(matches!(chain.ledger.put_member(None, None, far).await, Err(Error::Invalid { .. })));
 }
 
 #[tokio::test]
@@ -215,7 +216,7 @@ async fn keys_open_until_they_are_revoked() {
     let key = chain.ledger.create_key("till 1", clerk.clone()).await.unwrap();
     assert_eq!(chain.ledger.authenticate(&key.secret).unwrap().role, clerk);
     assert_eq!(chain.ledger.authenticate("hx_00"), None);
-    assert!(matches!(chain.ledger.create_key("x", Role::Store { store_id: store("S9") }).await, Err(Error::Invalid(_))));
+    assert!(matches!(chain.ledger.create_key("x", Role::Store { store_id: store("S9") }).await, Err(Error::Invalid { .. })));
     let head = chain.ledger.create_key("head office", Role::HeadOffice).await.unwrap();
     chain.ledger.close().await.unwrap();
     let ledger = open(chain.folder.path(), &chain.clock, config()).unwrap();

@@ -101,7 +101,7 @@ async fn failures_stay_in_their_savepoint() {
                     0 => {
                         let mut command = super::chain::sale("S1", &["P1"]);
                         command.lines[0].payment = Some(redemption::Payment::cash(i64::MAX));
-                        assert!(matches!(ledger.sell(&request, command).await, Err(Error::Invalid(_))));
+                        assert!(matches!(ledger.sell(&request, command).await, Err(Error::Invalid { .. })));
                         0
                     }
                     1 => {
@@ -141,7 +141,7 @@ async fn the_log_takes_segments_and_is_pruned() {
     let written = chain.ledger.append(vec![segment(100), segment(2)]).await.unwrap();
     assert_eq!(written.position, end + 102);
     assert_eq!(chain.events(&[Stream::Refusals]).len(), 102);
-    assert!(matches!(chain.ledger.append(vec![segment(0)]).await, Err(Error::Invalid(_))));
+    assert!(matches!(chain.ledger.append(vec![segment(0)]).await, Err(Error::Invalid { .. })));
     assert!(chain.ledger.prune(end + 100).await.unwrap() > 0);
     let conn = rusqlite::Connection::open(chain.file()).unwrap();
     assert_eq!(eventlog::outbox::pruned_to(&conn).unwrap(), end + 100);

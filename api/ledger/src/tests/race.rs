@@ -1,5 +1,3 @@
-use std::time::Instant as Stopwatch;
-
 use redemption::Refusal;
 
 use super::chain::{Chain, check_invariants, redemption, units};
@@ -61,62 +59,4 @@ async fn r2_one_redemption_for_64_copies_of_a_request() {
     }
     assert_eq!((first, ids.len()), (1, 1));
     check_invariants(&chain.file());
-}
-
-/// A bench for the eye: `hx test ledger throughput -- --ignored --nocapture`.
-#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-#[ignore = "prints a figure, proves nothing"]
-async fn throughput() {
-    let chain = Chain::new().await;
-    let mut cards = Vec::new();
-    for _ in 0..500 {
-        cards.push(chain.sell("S1", "P4").await);
-    }
-    for clients in [1, 16, 64, 256] {
-        let per_client = if clients == 1 { 300 } else { 20_000 / clients };
-        let started = Stopwatch::now();
-        let tasks: Vec<_> = (0..clients)
-            .map(|client| {
-                let (ledger, cards) = (chain.ledger.clone(), cards.iter().map(|c| c.code.clone()).collect::<Vec<_>>());
-                tokio::spawn(async move {
-                    let mut waits = Vec::new();
-                    for i in 0..per_client {
-                        let request = Request::new("bench", &format!("{clients}-{client}-{i}")).unwrap();
-                        let code = &cards[(client * 31 + i) % cards.len()];
-                        let asked = Stopwatch::now();
-                        let _ = ledger.redeem(&request, redemption("S1", vec![Take::by_code(code)])).await.unwrap();
-                        waits.push(asked.elapsed());
-                    }
-                    waits
-                })
-            })
-            .collect();
-        let mut waits = Vec::new();
-        for task in tasks {
-            waits.extend(task.await.unwrap());
-        }
-        waits.sort();
-        let at = |share: f64| waits[((waits.len() - 1) as f64 * share) as usize];
-        let rate = f64::from(clients as u32 * per_client as u32) / started.elapsed().as_secs_f64();
-        println!("{clients} clients: {rate:.0} calls/s, p50 {:?} p99 {:?} slowest {:?}", at(0.5), at(0.99), at(1.0));
-        cards.clear();
-        for _ in 0..5_000 / 100 {
-            let batch = futures_sell(&chain).await;
-            cards.extend(batch);
-        }
-    }
-}
-
-async fn futures_sell(chain: &Chain) -> Vec<crate::Sold> {
-    let tasks: Vec<_> = (0..100)
-        .map(|_| {
-            let (ledger, request) = (chain.ledger.clone(), chain.request());
-            tokio::spawn(async move { ledger.sell(&request, super::chain::sale("S1", &["P4"])).await.unwrap().outcome.unwrap() })
-        })
-        .collect();
-    let mut sold = Vec::new();
-    for task in tasks {
-        sold.push(task.await.unwrap());
-    }
-    sold
 }

@@ -72,7 +72,7 @@ async fn what_cannot_be_sold_is_refused_and_recorded() {
         invalid(|c| c.store_id = super::chain::store("S9")),
     ] {
         let fault = chain.ledger.sell(&chain.request(), command.clone()).await.unwrap_err();
-        assert!(matches!(fault, Error::Invalid(_)), "{command:?}: {fault}");
+        assert!(matches!(fault, Error::Invalid { .. }), "{command:?}: {fault}");
     }
     assert_eq!(chain.events(&[Stream::Orders]).len(), 0);
 }

@@ -13,11 +13,7 @@ const CODES_LIMIT: usize = 200;
 
 /// Sells and redeems until the task is dropped.
 pub async fn run(address: SocketAddr, keys: Keys) {
-    let agent = ureq::Agent::config_builder()
-        .http_status_as_error(false)
-        .timeout_global(Some(Duration::from_secs(10)))
-        .build()
-        .new_agent();
+    let agent = crate::log::agent(Duration::from_secs(10));
     let mut till =
         Till { agent, address, key: keys.head_office, sold: VecDeque::new(), stores: Vec::new(), products: Vec::new() };
     loop {
