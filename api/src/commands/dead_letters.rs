@@ -8,9 +8,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use chrono::{NaiveTime, TimeZone};
-use chrono_tz::Tz;
-use event::{Day, Instant, Stream, SystemClock};
+use event::{Day, Stream, SystemClock};
 use query::{Engine, EngineConfig, Format};
 
 use super::Done;
@@ -75,7 +73,7 @@ pub async fn run(data: &Path, args: Args) -> Done {
 }
 
 async fn list(data: &Path, engine: &Engine, args: List) -> Done {
-    let since = args.since.map(|day| midnight(day, engine.config().time_zone));
+    let since = args.since.map(|day| query::midnight(day, engine.config().time_zone));
     let mut given = BTreeMap::from([("all", args.all.to_string()), ("limit", args.limit.to_string())]);
     given.extend(args.topic.map(|topic| ("topic", topic.to_string())));
     given.extend(since.map(|at| ("since", at.to_string())));
@@ -88,12 +86,4 @@ async fn show(data: &Path, engine: &Engine, args: &Show) -> Done {
     let view = super::view(data).await?;
     let letter = Letter::find(engine, &view, &args.place).await?;
     if args.raw { super::write(&letter.payload) } else { super::write(letter.to_string().as_bytes()) }
-}
-
-/// The first instant of a day where the chain is.
-fn midnight(day: Day, zone: Tz) -> Instant {
-    let midnight = day.to_naive().and_time(NaiveTime::MIN);
-    // A clock change may skip midnight.
-    let at = zone.from_local_datetime(&midnight).earliest().map_or_else(|| midnight.and_utc(), |at| at.to_utc());
-    Instant(at.timestamp_micros())
 }

@@ -75,8 +75,9 @@ pub fn asyncapi() -> Value {
             "version": format!("{SCHEMA_VERSION}"),
             "description": format!(
                 "What a producer (a POS, a mini-app) sends to the redemption log (核销) of a chain of stores: one channel per stream. \
-                 On Kafka a channel is a topic and each message has the key described with it, so that what belongs to one card \
-                 stays in order. Without Kafka the same messages go to `POST /v1/log/{{stream}}`, one per line. \
+                 On Kafka a channel is a topic, named by its address after the prefix that the operator chose, and each message has \
+                 the key described with it, so that what belongs to one card stays in order. Without Kafka the same messages go to \
+                 `POST /v1/log/{{stream}}`, one per line. \
                  {CONVENTIONS} A message has at most {MESSAGE_BYTES_LIMIT} bytes."
             ),
         },
@@ -92,7 +93,6 @@ fn channel(stream: Stream) -> Value {
         "address": stream.name(),
         "description": stream.contract().doc,
         "messages": { stream.name(): { "$ref": format!("#/components/messages/{stream}") } },
-        "bindings": { "kafka": { "topic": stream.name(), "bindingVersion": KAFKA_BINDING } },
     })
 }
 
@@ -118,12 +118,10 @@ fn message(stream: Stream) -> Value {
         "title": format!("An event of {stream}"),
         "summary": stream.contract().doc,
         "payload": { "$ref": format!("#/components/schemas/{stream}") },
-        "bindings": { "kafka": { "key": key, "bindingVersion": KAFKA_BINDING } },
+        "bindings": { "kafka": { "key": key, "bindingVersion": "0.5.0" } },
         "examples": examples,
     })
 }
-
-const KAFKA_BINDING: &str = "0.5.0";
 
 /// The schema itself, in words that JSON Schema draft 7 has too: AsyncAPI's own schemas are that.
 fn body(stream: Stream) -> Map<String, Value> {
