@@ -1,20 +1,27 @@
 //! Runs statements over a View: read-only, within limits, one cut of the data from the first table to the last row.
 
 use std::collections::BTreeMap;
+use std::future::Future;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
 use chrono::Offset;
 use chrono::TimeZone;
 use chrono_tz::Tz;
+use datafusion::common::DataFusionError;
+use datafusion::datasource::MemTable;
+use datafusion::execution::SendableRecordBatchStream;
 use datafusion::execution::context::ExecutionProps;
-use datafusion::execution::memory_pool::GreedyMemoryPool;
+use datafusion::execution::memory_pool::{GreedyMemoryPool, MemoryConsumer};
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::execution::{SessionState, SessionStateBuilder};
-use datafusion::physical_plan::execute_stream;
+use datafusion::physical_plan::{ExecutionPlan, execute_stream};
 use datafusion::prelude::SessionConfig;
+use datafusion::sql::parser::Statement;
 use event::{Clock, Day, Instant};
 use futures::StreamExt;
 use tokio::runtime::Handle;
@@ -27,7 +34,7 @@ use crate::pool::StatementPool;
 use crate::schemas::{CATALOG, Scope, Sources};
 use crate::source::{self, Source};
 use crate::view::View;
-use crate::{Error, Result, guard, system, udf};
+use crate::{Error, Result, guard, materialize, system, tail, udf};
 
 /// Limits of the engine, each with its reason.
 #[derive(Clone, Debug)]
@@ -165,18 +172,15 @@ impl Engine {
         let turn = tokio::time::timeout_at(deadline, self.turn()).await.map_err(late)??;
 
         let scope = self.scope(view);
-        let failed = |e| Error::from_engine(e, self.config.statement_memory_bytes);
+        let failed = |e| self.failed(e);
         let plan = async {
-            let plan = scope.state.statement_to_plan(statement).await.map_err(failed)?;
-            guard::verify(&plan)?;
-            let plan = scope.state.create_physical_plan(&plan).await.map_err(failed)?;
-            guard::verify_joins(plan.as_ref(), pairs_limit)?;
-            Ok(plan)
+            self.materialize(&scope, &mut statement, pairs_limit).await?;
+            self.plan(&scope, statement, pairs_limit).await
         };
         let plan = tokio::time::timeout_at(deadline, plan).await.map_err(late)??;
         let schema = plan.schema();
         let batches = execute_stream(plan, scope.state.task_ctx()).map_err(failed)?;
-        let rows = self.drive(batches, deadline, turn).await?;
+        let rows = self.drive(batches, deadline, (turn, scope)).await?;
         Ok(Answer { schema, freshness: view.freshness(), presentation: Presentation::default(), rows })
     }
 
@@ -186,6 +190,43 @@ impl Engine {
         let params = source.bind(given, self.today())?;
         // Reports are written and measured by people who know what they join.
         Ok(self.answer(view, &source.sql, &params, u64::MAX).await?.shown_as(source))
+    }
+
+    /// A plan that reads, and joins no more than it may.
+    async fn plan(&self, scope: &Scope, statement: Statement, pairs_limit: u64) -> Result<Arc<dyn ExecutionPlan>> {
+        let plan = scope.state.statement_to_plan(statement).await.map_err(|e| self.failed(e))?;
+        guard::verify(&plan)?;
+        let plan = scope.state.create_physical_plan(&plan).await.map_err(|e| self.failed(e))?;
+        guard::verify_joins(plan.as_ref(), pairs_limit)?;
+        Ok(plan)
+    }
+
+    /// Computes what the statement wants computed once, in order, and leaves the rest of it.
+    async fn materialize(&self, scope: &Arc<Scope>, statement: &mut Statement, pairs_limit: u64) -> Result<()> {
+        let Some(with) = materialize::with_clause(statement) else { return Ok(()) };
+        for at in 0..with.cte_tables.len() {
+            if materialize::is_materialized(&with.cte_tables[at]) {
+                let plan = self.plan(scope, materialize::alone(with, at), pairs_limit).await?;
+                let schema = plan.schema();
+                let batches = execute_stream(plan, scope.state.task_ctx()).map_err(|e| self.failed(e))?;
+                let kept = self.computing(keep(scope.clone(), schema, batches)).await?;
+                materialize::stand_for(&mut with.cte_tables[at], &kept.map_err(|e| self.failed(e))?)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn failed(&self, error: DataFusionError) -> Error {
+        Error::from_engine(error, self.config.statement_memory_bytes)
+    }
+
+    /// Runs `work` where rows are computed, until it is done or nobody waits for it any more.
+    async fn computing<T: Send + 'static>(&self, work: impl Future<Output = T> + Send + 'static) -> Result<T> {
+        let mut computing = Computing(match &self.config.runtime {
+            Some(runtime) => runtime.spawn(work),
+            None => tokio::spawn(work),
+        });
+        (&mut computing.0).await.map_err(|e| Error::Engine(DataFusionError::ExecutionJoin(Box::new(e))))
     }
 
     /// Waits for a turn to run.
@@ -225,16 +266,16 @@ impl Engine {
     /// Computes the rows in a task of their own and hands them on until the deadline. Returns with the first batch.
     async fn drive(
         &self,
-        mut batches: datafusion::execution::SendableRecordBatchStream,
+        mut batches: SendableRecordBatchStream,
         deadline: Deadline,
-        turn: OwnedSemaphorePermit,
+        held: (OwnedSemaphorePermit, Arc<Scope>),
     ) -> Result<Rows> {
         // Two batches ahead keep the computing thread busy while one is written.
         let (sender, mut receiver) = mpsc::channel(2);
         let (memory_limit, rows_limit, limit) =
             (self.config.statement_memory_bytes, self.config.rows_limit, self.config.deadline);
         let task = async move {
-            let _turn = turn;
+            let _held = held;
             let mut sent = 0u64;
             while let Some(batch) = batches.next().await {
                 let batch = batch.map_err(|e| Error::from_engine(e, memory_limit)).and_then(|batch| {
@@ -265,7 +306,7 @@ impl Engine {
                 // The channel also closes if the task panicked: that is not the end of the rows.
                 Ok(None) => match (&mut computing.0).await {
                     Ok(()) => None,
-                    Err(e) => Some((Err(Error::Engine(datafusion::common::DataFusionError::ExecutionJoin(Box::new(e)))), None)),
+                    Err(e) => Some((Err(Error::Engine(DataFusionError::ExecutionJoin(Box::new(e)))), None)),
                 },
                 Err(elapsed) => Some((Err(late(elapsed)), None)),
             }
@@ -287,10 +328,26 @@ pub fn midnight(day: Day, zone: Tz) -> Instant {
     Instant(at.timestamp_micros())
 }
 
-/// The task that computes an answer; stops with the answer.
-struct Computing(tokio::task::JoinHandle<()>);
+/// Collects rows within the statement's memory; returns the name they have in the scope from now on.
+async fn keep(
+    scope: Arc<Scope>,
+    schema: SchemaRef,
+    mut batches: SendableRecordBatchStream,
+) -> datafusion::common::Result<String> {
+    let memory = MemoryConsumer::new("materialized rows").register(&scope.state.task_ctx().runtime_env().memory_pool);
+    let mut rows = Vec::new();
+    while let Some(batch) = batches.next().await {
+        let batch = tail::compact(batch?)?;
+        memory.try_grow(batch.get_array_memory_size())?;
+        rows.push(RecordBatch::try_new(schema.clone(), batch.columns().to_vec())?);
+    }
+    Ok(scope.keep(MemTable::try_new(schema, vec![rows])?, memory))
+}
 
-impl Drop for Computing {
+/// The task that computes an answer; stops with the answer.
+struct Computing<T>(tokio::task::JoinHandle<T>);
+
+impl<T> Drop for Computing<T> {
     fn drop(&mut self) {
         self.0.abort();
     }

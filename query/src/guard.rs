@@ -10,7 +10,7 @@ use datafusion::physical_plan::{ExecutionPlan, StatisticsArgs, StatisticsContext
 use datafusion::sql::parser::{DFParserBuilder, Statement};
 use datafusion::sql::sqlparser::ast::{Query, SetExpr, Statement as Sql};
 
-use crate::{Error, Result};
+use crate::{Error, Result, materialize};
 
 /// Nested deeper, a statement is a mistake or an attack on the stack.
 const NESTING_LIMIT: usize = 50;
@@ -18,13 +18,19 @@ const NESTING_LIMIT: usize = 50;
 /// Reads one statement that reads.
 pub(crate) fn parse(sql: &str) -> Result<Statement> {
     let bad = |e: DataFusionError| Error::from_engine(e, 0);
-    let mut statements =
-        DFParserBuilder::new(sql).with_recursion_limit(NESTING_LIMIT).build().map_err(bad)?.parse_statements().map_err(bad)?;
-    let statement = match (statements.pop_front(), statements.len()) {
+    let (sql, materialized) = materialize::take_words(sql);
+    let mut statements = DFParserBuilder::new(sql.as_ref())
+        .with_recursion_limit(NESTING_LIMIT)
+        .build()
+        .map_err(bad)?
+        .parse_statements()
+        .map_err(bad)?;
+    let mut statement = match (statements.pop_front(), statements.len()) {
         (Some(statement), 0) => statement,
         (None, _) => return Err(Error::BadSql { message: "there is no statement".to_owned() }),
         (Some(_), more) => return Err(Error::Forbidden { statement: format!("more than one statement ({})", more + 1) }),
     };
+    materialize::mark(&mut statement, &materialized);
     if reads(&statement) { Ok(statement) } else { Err(forbidden(&statement.to_string())) }
 }
 

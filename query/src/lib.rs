@@ -9,6 +9,7 @@ mod engine;
 mod error;
 mod guard;
 mod lake;
+mod materialize;
 pub mod output;
 mod params;
 mod pool;

@@ -7,7 +7,9 @@ use async_trait::async_trait;
 use datafusion::catalog::view::ViewTable;
 use datafusion::catalog::{CatalogProvider, CatalogProviderList, SchemaProvider, TableProvider};
 use datafusion::common::{DataFusionError, Result, plan_err};
+use datafusion::datasource::MemTable;
 use datafusion::execution::SessionState;
+use datafusion::execution::memory_pool::MemoryReservation;
 use event::Table;
 use parking_lot::Mutex;
 
@@ -19,6 +21,9 @@ use crate::view::View;
 /// The catalog's name.
 pub(crate) const CATALOG: &str = "hexiao";
 
+/// The schema of what a statement has computed for itself.
+const KEPT: &str = "kept";
+
 /// What one statement sees: one View, and the relations planned over it, each once.
 pub(crate) struct Scope {
     pub state: SessionState,
@@ -27,6 +32,13 @@ pub(crate) struct Scope {
     system: system::Facts,
     planned: Mutex<HashMap<String, Arc<dyn TableProvider>>>,
     planning: Mutex<HashSet<String>>,
+    kept: Mutex<Vec<Kept>>,
+}
+
+/// Rows of a materialised expression, and the memory they take.
+struct Kept {
+    rows: Arc<MemTable>,
+    _memory: MemoryReservation,
 }
 
 /// The relations and reports there are.
@@ -51,7 +63,15 @@ impl Scope {
             system,
             planned: Mutex::default(),
             planning: Mutex::default(),
+            kept: Mutex::default(),
         })
+    }
+
+    /// Keeps rows as long as the scope; returns the name of their table.
+    pub fn keep(&self, rows: MemTable, memory: MemoryReservation) -> String {
+        let mut kept = self.kept.lock();
+        kept.push(Kept { rows: Arc::new(rows), _memory: memory });
+        format!("{KEPT}.\"{}\"", kept.len() - 1)
     }
 
     async fn relation(&self, name: &str) -> Result<Option<Arc<dyn TableProvider>>> {
@@ -101,6 +121,7 @@ impl CatalogProvider for Names {
             "public" => Kind::Public,
             "log" => Kind::Log,
             "system" => Kind::System,
+            KEPT => Kind::Kept,
             _ => return None,
         };
         Some(Arc::new(Schema { kind, scope: self.0.clone() }))
@@ -112,6 +133,8 @@ enum Kind {
     Public,
     Log,
     System,
+    /// Found by whoever knows its names, and listed nowhere.
+    Kept,
 }
 
 #[derive(Debug)]
@@ -127,6 +150,7 @@ impl SchemaProvider for Schema {
             Kind::Public => self.scope.upgrade().map(|s| s.sources.views.keys().cloned().collect()).unwrap_or_default(),
             Kind::Log => Table::all().map(|t| t.name().to_owned()).collect(),
             Kind::System => system::TABLES.map(str::to_owned).to_vec(),
+            Kind::Kept => Vec::new(),
         }
     }
 
@@ -137,6 +161,10 @@ impl SchemaProvider for Schema {
             Kind::Log => {
                 let table = Table::all().find(|t| t.name() == name);
                 Ok(table.map(|t| Arc::new(LakeTable::new(t, scope.view.table(t).clone())) as _))
+            }
+            Kind::Kept => {
+                let kept = scope.kept.lock();
+                Ok(name.parse::<usize>().ok().and_then(|at| kept.get(at)).map(|kept| kept.rows.clone() as _))
             }
             Kind::System => system::table(name, &scope.view, &scope.sources, &scope.system),
         }

@@ -91,7 +91,7 @@ fn as_queried(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch, Ar
 }
 
 /// Views keep the whole buffers they point into; this copies what is still pointed at.
-fn compact(batch: RecordBatch) -> Result<RecordBatch, ArrowError> {
+pub(crate) fn compact(batch: RecordBatch) -> Result<RecordBatch, ArrowError> {
     let columns: Vec<ArrayRef> = batch
         .columns()
         .iter()

@@ -21,11 +21,17 @@
 -- expected_redemptions_30d: sum over gained holders of min(available, max(0, rate_covered − rate_uncovered) × days left, at most
 --    30, / 30). Below 30 redemptions in either class it is left out: insufficient, and ranked last by units_gained.
 -- holders_unknown_home have units and no known home: they are in neither class. If nobody's home is known, note says so.
-WITH zone AS (
-    SELECT coalesce(min(time_zone), 'UTC') AS zone FROM stores
+WITH store AS MATERIALIZED (
+    SELECT store_id, name, lat, lon, head_office, time_zone, opened_on, closed_on, today FROM stores
+),
+product AS MATERIALIZED (
+    SELECT product_id, name FROM products
+),
+zone AS MATERIALIZED (
+    SELECT coalesce(min(time_zone), 'UTC') AS zone FROM store
 ),
 -- What changed the lists of orders sold before, by day.
-change AS (
+change AS MATERIALIZED (
     SELECT
         c.product_id, c.nth, c.store_id, c.added, CAST(c.known_from AS BIGINT) AS known_from,
         CAST(business_day(c.effective_from, z.zone, 4) AS INT) AS day
@@ -33,7 +39,7 @@ change AS (
     CROSS JOIN zone AS z
     WHERE c.binds AND c.effective_from <= now()
 ),
-switch AS (
+switch AS MATERIALIZED (
     SELECT
         s.enabled, CAST(business_day(s.effective_from, z.zone, 4) AS INT) AS from_day,
         coalesce(CAST(business_day(s.effective_until, z.zone, 4) AS INT), 1000000) AS until_day
@@ -42,18 +48,18 @@ switch AS (
     WHERE s.effective_from <= now()
 ),
 -- Times within which a product's list and the switch did not change; the last one is now.
-epoch_day AS (
+epoch_day AS MATERIALIZED (
     SELECT DISTINCT product_id, greatest(day, CAST($today AS INT) - $days) AS from_day
     FROM (
-        SELECT product_id, 0 AS day FROM products
+        SELECT product_id, 0 AS day FROM product
         UNION ALL
         SELECT product_id, day FROM change
         UNION ALL
-        SELECT p.product_id, s.from_day FROM products AS p CROSS JOIN switch AS s
+        SELECT p.product_id, s.from_day FROM product AS p CROSS JOIN switch AS s
     )
     WHERE day <= CAST($today AS INT)
 ),
-epoch AS (
+epoch AS MATERIALIZED (
     SELECT a.product_id, a.from_day, coalesce(min(b.from_day), 1000000) AS until_day, coalesce(bool_or(s.enabled), false) AS crossing
     FROM epoch_day AS a
     LEFT JOIN epoch_day AS b ON b.product_id = a.product_id AND b.from_day > a.from_day
@@ -61,14 +67,14 @@ epoch AS (
     GROUP BY a.product_id, a.from_day
 ),
 -- Sales between two changes have the first in their own list; −1 is before any.
-version AS (
+version AS MATERIALIZED (
     SELECT a.product_id, a.known_from, coalesce(min(b.known_from), 9000000000000000000) AS until_at
     FROM (SELECT DISTINCT product_id, unnest([known_from, -1]) AS known_from FROM change) AS a
     LEFT JOIN change AS b ON b.product_id = a.product_id AND b.known_from > a.known_from
     GROUP BY a.product_id, a.known_from
 ),
 -- What the last change since decided about a store.
-decided AS (
+decided AS MATERIALIZED (
     SELECT v.product_id, v.known_from, e.from_day AS epoch_day, c.store_id,
         max(c.nth * 2 + CASE WHEN c.added THEN 1 ELSE 0 END) % 2 = 1 AS added
     FROM version AS v
@@ -76,9 +82,9 @@ decided AS (
     JOIN epoch AS e ON e.product_id = v.product_id AND c.day <= e.from_day
     GROUP BY v.product_id, v.known_from, e.from_day, c.store_id
 ),
-open_store AS (
+open_store AS MATERIALIZED (
     SELECT store_id, name, lat, lon, head_office
-    FROM stores
+    FROM store
     WHERE lat IS NOT NULL AND lon IS NOT NULL AND (opened_on IS NULL OR opened_on <= today) AND (closed_on IS NULL OR closed_on >= today)
 ),
 -- Cells are narrowed to a disk that holds the radius wherever in its cell a store lies: cell centres are at least 622 m apart
@@ -102,7 +108,7 @@ home AS (
     CROSS JOIN zone AS z
 ),
 -- A home once per store within the radius, or once without a store.
-home_near AS (
+home_near AS MATERIALIZED (
     SELECT h.member_id, h.from_day, h.until_day, s.store_id
     FROM home AS h
     LEFT JOIN store_cell AS s ON s.cell = h.cell AND haversine_m(s.lat, s.lon, h.lat, h.lon) <= $radius_m
@@ -273,6 +279,9 @@ rated AS (
         WINDOW product AS (PARTITION BY product_id)
     )
 ),
+able AS MATERIALIZED (
+    SELECT store_id, product_id FROM performable
+),
 gained AS (
     SELECT
         n.store_id, CASE WHEN $by = 'product' THEN h.product_id END AS product_id,
@@ -288,7 +297,7 @@ gained AS (
         max(h.holders) AS holders, max(h.holders_uncovered) AS holders_uncovered, max(h.holders_unknown_home) AS holders_unknown_home
     FROM rated AS h
     JOIN home_near AS n ON n.member_id = h.member_id AND n.until_day = 1000000
-    JOIN performable AS f ON f.store_id = n.store_id AND f.product_id = h.product_id
+    JOIN able AS f ON f.store_id = n.store_id AND f.product_id = h.product_id
     JOIN open_store AS s ON s.store_id = n.store_id AND NOT s.head_office
     WHERE h.uncovered_available > 0 AND ($store IS NULL OR n.store_id = $store)
     GROUP BY 1, 2
@@ -311,8 +320,8 @@ SELECT
     CASE WHEN $by = 'product' THEN g.holders_unknown_home END AS holders_unknown_home,
     CAST(NULL AS VARCHAR) AS note
 FROM gained AS g
-LEFT JOIN stores AS s ON s.store_id = g.store_id
-LEFT JOIN products AS q ON q.product_id = g.product_id
+LEFT JOIN store AS s ON s.store_id = g.store_id
+LEFT JOIN product AS q ON q.product_id = g.product_id
 UNION ALL
 SELECT NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, 'no member has a known home'
 FROM (SELECT count(*) AS homes FROM member_homes WHERE until_at IS NULL)

@@ -9,13 +9,13 @@
 -- R16, as of now, over products that redeem across stores: members whose home has no store within the radius where the units
 --    they hold may be redeemed, those units, and how far the nearest such store is. distance_m is empty where none has a known
 --    location. Members without a known home are left out; if nobody's home is known, note says so.
-WITH change AS (
+WITH change AS MATERIALIZED (
     SELECT product_id, nth, store_id, added, known_from
     FROM applicable_store_changes
     WHERE binds AND effective_from <= now()
 ),
 -- Sales between two changes have the first in their own list.
-version AS (
+version AS MATERIALIZED (
     SELECT a.product_id, a.known_from, min(b.known_from) AS until_at
     FROM (
         SELECT DISTINCT product_id, unnest([known_from, CAST('2000-01-01T00:00:00Z' AS TIMESTAMP WITH TIME ZONE)]) AS known_from
@@ -24,7 +24,7 @@ version AS (
     LEFT JOIN change AS b ON b.product_id = a.product_id AND b.known_from > a.known_from
     GROUP BY a.product_id, a.known_from
 ),
-decided AS (
+decided AS MATERIALIZED (
     SELECT
         product_id, known_from, array_agg(CASE WHEN added THEN store_id ELSE '' END) AS gained,
         array_agg(CASE WHEN added THEN '' ELSE store_id END) AS lost
@@ -36,7 +36,7 @@ decided AS (
     )
     GROUP BY product_id, known_from
 ),
-switch AS (
+switch AS MATERIALIZED (
     SELECT coalesce(bool_or(enabled), false) AS crossing
     FROM cross_store_switch
     WHERE effective_from <= now() AND (effective_until IS NULL OR effective_until > now())

@@ -26,13 +26,16 @@
 --    which a member held such a card, valid and with a unit left; a member with two of them holds once.
 -- compare_… are the same figures of the other period, its days, weeks or months laid on this one's in order.
 -- Where the period is the total, stores that were open and had nothing are listed with zeros.
-WITH place AS (
+WITH store AS MATERIALIZED (
+    SELECT store_id, name, region, city, format, head_office, opened_on, closed_on FROM stores
+),
+place AS MATERIALIZED (
     SELECT store_id, CASE WHEN $by = 'region' THEN region WHEN $by = 'city' THEN city ELSE format END AS area
-    FROM stores
+    FROM store
     WHERE $by IN ('region', 'city', 'format')
 ),
 -- The two periods, in days since 1970 up to today, and how far the other one moves to lie on this one.
-era AS (
+era AS MATERIALIZED (
     SELECT
         era, CAST(first_on AS INT) AS first_day, least(CAST(last_on AS INT), CAST($today AS INT)) AS last_day,
         CASE
@@ -314,7 +317,7 @@ figure AS (
     FROM holding
     UNION ALL
     SELECT 0, CASE WHEN $by = 'store' THEN s.store_id ELSE p.area END, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0
-    FROM stores AS s
+    FROM store AS s
     LEFT JOIN place AS p ON p.store_id = s.store_id
     WHERE $per = 'total' AND $by <> 'product' AND NOT s.head_office AND ($store IS NULL OR s.store_id = $store)
         AND (s.opened_on IS NULL OR s.opened_on <= $to) AND (s.closed_on IS NULL OR s.closed_on >= $from)
@@ -370,7 +373,7 @@ FROM (
     GROUP BY f.key, f.bucket
 ) AS t
 LEFT JOIN (
-    SELECT store_id AS id, name FROM stores WHERE $by = 'store'
+    SELECT store_id AS id, name FROM store WHERE $by = 'store'
     UNION ALL
     SELECT product_id AS id, name FROM products WHERE $by = 'product'
 ) AS n ON n.id = t.key

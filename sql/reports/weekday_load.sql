@@ -19,7 +19,13 @@
 -- special_days are holidays and make-up workdays among the days; the regular_ figures are without them.
 -- A redemption that was reversed since is left out at its own day and hour (R7).
 -- Days are counted from 1970 in here, and the hours of a day are the bits of a mask.
-WITH seen AS (
+WITH store AS MATERIALIZED (
+    SELECT store_id, name, time_zone, today, opened_on, closed_on FROM stores
+),
+hours AS MATERIALIZED (
+    SELECT * FROM opening_hours_history
+),
+seen AS (
     SELECT store_id, CAST(min(first_on) AS INT) AS first_day, CAST(max(last_on) AS INT) AS last_day
     FROM (
         SELECT redeemed_store_id AS store_id, min(business_day) AS first_on, max(business_day) AS last_on
@@ -42,12 +48,12 @@ place AS (
             ELSE e.first_day END) AS first_day,
         least(CAST($to AS INT), CAST(coalesce(s.today, $today) AS INT) - 1,
             CASE WHEN h.store_id IS NOT NULL THEN CAST(s.closed_on AS INT) ELSE e.last_day END) AS last_day
-    FROM stores AS s
+    FROM store AS s
     FULL JOIN seen AS e ON e.store_id = s.store_id
-    LEFT JOIN (SELECT DISTINCT store_id FROM opening_hours_history) AS h ON h.store_id = coalesce(s.store_id, e.store_id)
+    LEFT JOIN (SELECT DISTINCT store_id FROM hours) AS h ON h.store_id = coalesce(s.store_id, e.store_id)
     WHERE (h.store_id IS NOT NULL OR e.store_id IS NOT NULL) AND ($store IS NULL OR coalesce(s.store_id, e.store_id) = $store)
 ),
-day AS (
+day AS MATERIALIZED (
     SELECT store_id, calendar, day, (day + 3) % 7 + 1 AS weekday
     FROM (
         SELECT store_id, calendar, unnest(generate_series(CAST(first_day AS BIGINT), CAST(last_day AS BIGINT))) AS day
@@ -56,7 +62,7 @@ day AS (
     )
 ),
 -- What was said first about a store's hours holds for the time before as well.
-line AS (
+line AS MATERIALIZED (
     SELECT
         h.store_id, h.on_weekday, CAST(h.on_day AS INT) AS on_day,
         CASE
@@ -65,8 +71,8 @@ line AS (
         END AS from_day,
         coalesce(CAST(business_day(h.effective_until, coalesce(s.time_zone, 'UTC'), 0) AS INT), 1000000) AS until_day,
         CASE WHEN h.closed THEN 0 ELSE hour_mask(coalesce(h.from_minute, 0), coalesce(h.to_minute, 1440)) END AS mask
-    FROM opening_hours_history AS h
-    LEFT JOIN stores AS s ON s.store_id = h.store_id
+    FROM hours AS h
+    LEFT JOIN store AS s ON s.store_id = h.store_id
     WHERE $store IS NULL OR h.store_id = $store
 ),
 usual AS (
@@ -87,7 +93,7 @@ single AS (
     WHERE on_day >= from_day AND on_day < until_day
     GROUP BY store_id, on_day
 ),
-special AS (
+special AS MATERIALIZED (
     SELECT DISTINCT CAST(on_day AS INT) AS day, store_id FROM holidays
 ),
 calendar_day AS (
@@ -111,8 +117,8 @@ taken AS (
             AND ($store IS NULL OR redeemed_store_id = $store) AND ($product IS NULL OR product_id = $product)
         GROUP BY redeemed_store_id, business_day, local_hour
     ) AS t
-    LEFT JOIN stores AS s ON s.store_id = t.store_id
-    LEFT JOIN (SELECT DISTINCT store_id FROM opening_hours_history) AS h ON h.store_id = t.store_id
+    LEFT JOIN store AS s ON s.store_id = t.store_id
+    LEFT JOIN (SELECT DISTINCT store_id FROM hours) AS h ON h.store_id = t.store_id
     GROUP BY t.store_id, t.day, s.today, h.store_id
 ),
 -- Every day with what it adds: an open or used hour each, or 24 for the day as a whole.
@@ -205,6 +211,6 @@ FROM (
     FROM spread
     WINDOW day AS (PARTITION BY store_id, weekday)
 ) AS f
-LEFT JOIN stores AS s ON s.store_id = f.store_id
+LEFT JOIN store AS s ON s.store_id = f.store_id
 WHERE (f.hour < 24 OR $per = 'day') AND (f.days > 0 OR f.today_units > 0)
 ORDER BY f.store_id, f.weekday, hour
