@@ -18,7 +18,7 @@ pub fn two_stores_and_cards(head: &Client) {
             json!({ "name": id, "time_zone": "Asia/Shanghai", "head_office": head_office, "opened_on": "2024-01-01" }),
         );
     }
-    put("cross_store", "cross_store", json!({ "enabled": true }));
+    put("cross_store", "chain", json!({ "enabled": true }));
     for (id, units) in [("ONE", 1), ("THREE", 3)] {
         put(
             "product",

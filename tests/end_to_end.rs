@@ -1,7 +1,9 @@
 //! Everything that needs the real binary: one test program, so that it links once.
 
 mod chain;
+mod contract;
 mod crash;
+mod dead_letters;
 mod http;
 mod journey;
 mod race;

@@ -512,6 +512,9 @@ fn who_may_do_what() {
         ("readiness", Box::new(|_, c| c.get("/readyz"))),
         ("metrics", Box::new(|_, c| c.get("/metrics"))),
         ("OpenAPI", Box::new(|_, c| c.get("/openapi.json"))),
+        ("AsyncAPI", Box::new(|_, c| c.get("/asyncapi.json"))),
+        ("a schema", Box::new(|_, c| c.get("/v1/schemas/orders.json"))),
+        ("no schema", Box::new(|_, c| c.get("/v1/schemas/sold.json"))),
     ];
     let mut matrix = format!("{:<20}{}\n", "", keys.iter().map(|(who, _)| format!("{who:>12}")).collect::<String>());
     for (what, ask) in &asks {
@@ -548,6 +551,9 @@ fn who_may_do_what() {
         readiness                    200         200         200         200         200
         metrics                      200         200         200         200         200
         OpenAPI                      200         200         200         200         200
+        AsyncAPI                     200         200         200         200         200
+        a schema                     200         200         200         200         200
+        no schema                    404         404         404         404         404
     "#]]
     .assert_eq(&matrix);
     let forbidden = keys[2].1.post("/v1/sql", json!({ "sql": "SELECT 1" }));
@@ -681,12 +687,13 @@ fn the_door_describes_itself() {
         let methods: Vec<&str> = item.as_object().unwrap().keys().map(String::as_str).collect();
         let _ = writeln!(routes, "{path} {}", methods.join(" "));
         for operation in item.as_object().unwrap().values() {
-            let open = !path.starts_with("/v1/");
+            let open = !path.starts_with("/v1/") || path.starts_with("/v1/schemas/");
             assert!(operation["summary"].is_string() && operation["responses"]["default"].is_object(), "{path}: {operation}");
             assert_eq!(operation["security"].is_null(), open, "{path}: {operation}");
         }
     }
     expect![[r#"
+        /asyncapi.json get
         /healthz get
         /metrics get
         /readyz get
@@ -702,6 +709,7 @@ fn the_door_describes_itself() {
         /v1/redemptions get post
         /v1/reports get
         /v1/reports/{name} get
+        /v1/schemas/{file} get
         /v1/sql post
     "#]]
     .assert_eq(&routes);

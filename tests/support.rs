@@ -3,7 +3,7 @@
 //! The one place of the tests that knows how the process is started and how HTTP is spoken.
 #![allow(dead_code, reason = "each test uses its part")]
 
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -263,6 +263,58 @@ impl Answer {
         }
         said
     }
+}
+
+/// What a command said.
+#[derive(Debug)]
+pub struct Said {
+    /// Its output.
+    pub bytes: Vec<u8>,
+    /// The same as text.
+    pub stdout: String,
+    /// What went to stderr.
+    pub stderr: String,
+    success: bool,
+}
+
+impl Said {
+    /// The same, after making sure that it succeeded.
+    pub fn expect_success(self) -> Said {
+        assert!(self.success, "{}{}", self.stdout, self.stderr);
+        self
+    }
+}
+
+/// Runs a command with `input` on its stdin.
+pub fn run(command: &mut Command, input: &[u8]) -> Said {
+    let mut child = command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap_or_else(|e| panic!("{command:?}: {e}"));
+    let mut stdin = child.stdin.take().expect("stdin is piped");
+    let out = std::thread::scope(|scope| {
+        // A command that does not read it all closes the pipe.
+        scope.spawn(move || drop(stdin.write_all(input)));
+        child.wait_with_output().expect("the command ends")
+    });
+    Said {
+        stdout: String::from_utf8_lossy(&out.stdout).into_owned(),
+        stderr: String::from_utf8_lossy(&out.stderr).into_owned(),
+        bytes: out.stdout,
+        success: out.status.success(),
+    }
+}
+
+/// Runs `hexiao` on a data folder.
+pub fn hexiao(data: &Path, args: &[&str], input: &[u8]) -> Said {
+    run(Command::new(env!("CARGO_BIN_EXE_hexiao")).args(args).arg("--data").arg(data), input)
+}
+
+/// The Python that `tests/run` makes, with the packages of `requirements.txt`.
+pub fn python() -> PathBuf {
+    std::env::var_os("HEXIAO_TEST_PYTHON").map_or_else(|| PathBuf::from("python3"), PathBuf::from)
 }
 
 /// The folder of the workspace.

@@ -48,6 +48,10 @@ enum Command {
     Sql(commands::sql::Args),
     /// Run a report over the data folder, or list them.
     Report(commands::report::Args),
+    /// List messages that could not be events, show one, or send repaired ones.
+    DeadLetters(commands::dead_letters::Args),
+    /// Print what producers send: a stream's JSON Schema, or the AsyncAPI document over all streams.
+    Schema(commands::schema::Args),
 }
 
 fn main() -> ExitCode {
@@ -67,6 +71,8 @@ fn main() -> ExitCode {
             Command::Ingest => commands::ingest::run(&cli.data).await,
             Command::Sql(args) => commands::sql::run(&cli.data, args).await,
             Command::Report(args) => commands::report::run(&cli.data, args).await,
+            Command::DeadLetters(args) => commands::dead_letters::run(&cli.data, args).await,
+            Command::Schema(args) => commands::schema::run(&args),
         }
     });
     // A query that is still running must not keep the process from leaving.

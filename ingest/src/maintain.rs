@@ -37,7 +37,7 @@ async fn sweep_unused(delta: &DeltaTable) -> DeltaResult<usize> {
     let retention = chrono::Duration::hours(KEEP_FILES_HOURS);
     let vacuum = delta.clone().vacuum().with_mode(VacuumMode::Full).with_dry_run(true);
     let (_, unused) = vacuum.with_retention_period(retention).with_enforce_retention_duration(false).await?;
-    let paths: Vec<Path> = unused.files_deleted.iter().map(|path| Path::parse(path)).collect::<Result<_, _>>().map_err(wrong)?;
+    let paths: Vec<Path> = unused.files_deleted.iter().map(Path::parse).collect::<Result<_, _>>().map_err(wrong)?;
     let locations = futures::stream::iter(paths.into_iter().map(Ok)).boxed();
     Ok(delta.object_store().delete_stream(locations).try_fold(0, |swept, _| async move { Ok(swept + 1) }).await?)
 }

@@ -320,6 +320,14 @@ pub fn business_day(now: Instant, zone: Tz) -> Day {
     now.with_offset((offset / 60) as i16).business_time(event::DEFAULT_DAY_START_HOUR).day
 }
 
+/// The first instant of a calendar day in a zone.
+pub fn midnight(day: Day, zone: Tz) -> Instant {
+    let midnight = day.to_naive().and_time(chrono::NaiveTime::MIN);
+    // A clock change may skip midnight.
+    let at = zone.from_local_datetime(&midnight).earliest().map_or_else(|| midnight.and_utc(), |at| at.to_utc());
+    Instant(at.timestamp_micros())
+}
+
 /// Collects rows within the statement's memory; returns the name they have in the scope from now on.
 async fn keep(
     scope: Arc<Scope>,

@@ -21,7 +21,7 @@ pub struct Args {
     #[arg(long, default_value_t = 365)]
     days: u32,
     /// Last day of the history; yesterday by default.
-    #[arg(long, value_name = "YYYY-MM-DD", value_parser = day)]
+    #[arg(long, value_name = "YYYY-MM-DD", value_parser = super::day)]
     end: Option<Day>,
     /// Stores, beside head office; by default they grow with the events.
     #[arg(long)]
@@ -111,10 +111,6 @@ fn chunks(config: ChainConfig) -> mpsc::Receiver<Chunk> {
         }
     });
     receiver
-}
-
-fn day(text: &str) -> Result<Day, String> {
-    Day::parse(text).ok_or_else(|| format!("`{text}` is no day; expected YYYY-MM-DD"))
 }
 
 fn format(text: &str) -> Result<FileFormat, String> {

@@ -1,15 +1,17 @@
 //! The commands, one file each: parse, call, show.
 
+pub mod dead_letters;
 pub mod demo;
 pub mod generate;
 pub mod import;
 pub mod ingest;
 pub mod report;
+pub mod schema;
 pub mod serve;
 pub mod sql;
 
 use std::collections::BTreeMap;
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write};
 
 use query::{Answer, Format};
 
@@ -30,6 +32,16 @@ pub async fn print(answer: Answer, format: Format) -> Done {
     }
     eprintln!("{}", fresh(&freshness));
     Ok(())
+}
+
+/// Writes to stdout.
+pub fn write(bytes: &[u8]) -> Done {
+    let mut out = std::io::stdout();
+    match out.write_all(bytes).and_then(|()| out.flush()) {
+        // Whoever reads may have had enough, as `head` has.
+        Err(e) if e.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+        done => Ok(done?),
+    }
 }
 
 /// `as of … · lake orders@12, redemptions@9 · 3 rows from the tail`.
@@ -53,6 +65,11 @@ pub fn named_value(text: &str) -> Result<(String, String), String> {
 /// Values by name, from flags.
 pub fn by_name(values: &[(String, String)]) -> BTreeMap<String, String> {
     values.iter().cloned().collect()
+}
+
+/// A day of an argument.
+pub fn day(text: &str) -> Result<event::Day, String> {
+    event::Day::parse(text).ok_or_else(|| format!("`{text}` is no day; expected YYYY-MM-DD"))
 }
 
 /// The chain's yesterday: the last business day that is over.

@@ -43,7 +43,7 @@ fn field_schema(kind: Kind, doc: &str) -> Schema {
     let of = |schema_type, format: Option<KnownFormat>| {
         ObjectBuilder::new().schema_type(schema_type).format(format.map(SchemaFormat::KnownFormat))
     };
-    let doc = Some(doc.trim());
+    let doc = Some(doc);
     let list = |items: ObjectBuilder| ArrayBuilder::new().items(items).description(doc).build().into();
     let scalar = match kind {
         Kind::Texts => return list(of(Type::String, None)),

@@ -7,6 +7,7 @@
 mod answers;
 mod auth;
 mod catalog;
+mod contract;
 mod extract;
 mod health;
 mod keys;
@@ -101,9 +102,15 @@ pub fn router(app: Arc<App>) -> Router {
         .routes(routes!(keys::revoke));
     let answers = OpenApiRouter::new().routes(routes!(reports::list)).routes(routes!(reports::run)).routes(routes!(reports::sql));
     let log = OpenApiRouter::new().routes(routes!(log::append)).layer(DefaultBodyLimit::max(app.limits.log_body_bytes));
+    let contract = OpenApiRouter::new().routes(routes!(contract::asyncapi)).routes(routes!(contract::schema));
     let operation =
         OpenApiRouter::new().routes(routes!(health::alive)).routes(routes!(health::ready)).routes(routes!(health::metrics));
-    let small = till.merge(head_office).merge(answers).merge(operation).layer(DefaultBodyLimit::max(app.limits.body_bytes));
+    let small = till
+        .merge(head_office)
+        .merge(answers)
+        .merge(contract)
+        .merge(operation)
+        .layer(DefaultBodyLimit::max(app.limits.body_bytes));
     let (routes, document) = small.merge(log).split_for_parts();
     routes
         .merge(SwaggerUi::new("/docs").url("/openapi.json", openapi::complete(document)))

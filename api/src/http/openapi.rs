@@ -10,6 +10,9 @@ use super::problem::Problem;
 /// Name of the security scheme: a key as bearer token.
 pub const KEY: &str = "key";
 
+/// What stands below it is for producers who have no key yet.
+const OPEN: &str = "/v1/schemas/";
+
 /// Describes the whole.
 #[derive(Debug, utoipa::OpenApi)]
 #[openapi(
@@ -38,7 +41,7 @@ pub fn complete(mut document: OpenApi) -> OpenApi {
     components.add_security_scheme(KEY, SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer)));
     components.schemas.insert(Problem::name().into_owned(), Problem::schema());
     for (path, item) in &mut document.paths.paths {
-        let open = !path.starts_with("/v1/");
+        let open = !path.starts_with("/v1/") || path.starts_with(OPEN);
         let operations = [&mut item.get, &mut item.put, &mut item.post, &mut item.delete];
         operations.into_iter().flatten().for_each(|operation| complete_operation(operation, open));
     }

@@ -69,7 +69,7 @@ pub enum Fault {
         /// The newest known.
         known: i16,
     },
-    /// The same (source, event_id) with other content.
+    /// The same (source, event_id) with other content. `sql/views/dead_letters_open.sql` knows such a letter by this text.
     #[error("event {source_name}/{event_id} exists with other content")]
     Conflict {
         /// The event's source.

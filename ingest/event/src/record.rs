@@ -1,4 +1,5 @@
-//! What a stream's record is made of, and the one macro that turns a list of fields into struct, columns and row builder.
+//! What a stream's record is made of, and the one macro that turns its declaration into struct, columns, checks, key and row
+//! builder.
 
 use arrow::datatypes::{DataType, Field};
 
@@ -11,6 +12,16 @@ pub const SCHEMA_VERSION: i16 = 1;
 
 /// A message may have 1 MiB: the largest real one, an order line with a thousand applicable stores, has about 20 KiB.
 pub const MESSAGE_BYTES_LIMIT: usize = 1 << 20;
+
+/// Money beyond ±10^13 fen is an error: that is 100 billion yuan, more than a chain turns over in its life, and sums of 10^5
+/// such amounts fit in 64 bits.
+pub(crate) const FEN_LIMIT: i64 = 10_000_000_000_000;
+
+/// Longitudes end at ±180 degrees.
+pub(crate) const DEGREES_LIMIT: i64 = 180;
+
+/// Hours a business day may start at.
+const DAY_START_HOURS: (i64, i64) = (0, 23);
 
 /// The kind of a field: its JSON form and its Arrow type.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,15 +65,103 @@ impl Kind {
     }
 }
 
-/// One field of a stream beside the envelope.
+/// One field of a message.
 #[derive(Clone, Copy, Debug)]
 pub struct Column {
     /// Name in JSON and in the lake.
     pub name: &'static str,
     /// Kind.
     pub kind: Kind,
+    /// The least and the greatest value, where they are narrower than the kind's.
+    pub range: Option<(i64, i64)>,
     /// What it means, one sentence.
     pub doc: &'static str,
+}
+
+impl Column {
+    /// The least and the greatest value, where the field is a number or a list of numbers.
+    pub fn bounds(&self) -> Option<(i64, i64)> {
+        self.range.or(match self.kind {
+            Kind::Id => Some((i64::MIN, i64::MAX)),
+            Kind::Int | Kind::Ints => Some((i32::MIN.into(), i32::MAX.into())),
+            Kind::Fen => Some((-FEN_LIMIT, FEN_LIMIT)),
+            Kind::Degrees => Some((-DEGREES_LIMIT, DEGREES_LIMIT)),
+            Kind::Text | Kind::Flag | Kind::Instant | Kind::Day | Kind::Texts => None,
+        })
+    }
+}
+
+/// The fields that every message has before its stream's own; the first [`ENVELOPE_REQUIRED`] have no value that could stand
+/// in for them.
+pub const ENVELOPE: [Column; 6] = [
+    Column { name: "source", kind: Kind::Text, range: None, doc: "Who produced the event; with `event_id` its identity (R20)." },
+    Column {
+        name: "event_id",
+        kind: Kind::Id,
+        range: None,
+        doc: "Unique within the source; a second message with it changes nothing.",
+    },
+    Column { name: "type", kind: Kind::Text, range: None, doc: "What happened." },
+    Column {
+        name: "occurred_at",
+        kind: Kind::Instant,
+        range: None,
+        doc: "When, with the store's own offset; from 2000 on, and at most 24 h ahead.",
+    },
+    Column {
+        name: "schema_version",
+        kind: Kind::Int,
+        range: Some((1, SCHEMA_VERSION as i64)),
+        doc: "Version of the message's meaning; 1 if left out.",
+    },
+    Column {
+        name: "day_start_hour",
+        kind: Kind::Int,
+        range: Some(DAY_START_HOURS),
+        doc: "Hour at which the store's business day starts; 4 if left out.",
+    },
+];
+
+/// How many of [`ENVELOPE`] every message must have.
+pub const ENVELOPE_REQUIRED: usize = 4;
+
+/// What the messages of a stream are, as its record declares it.
+#[derive(Clone, Copy, Debug)]
+pub struct Contract {
+    /// What one message is, a sentence or two.
+    pub doc: &'static str,
+    /// The stream's own fields, in the lake's order.
+    pub columns: &'static [Column],
+    /// What its messages may be.
+    pub types: &'static [EventType],
+    /// What some types need more, by the value of a field.
+    pub cases: &'static [Case],
+    /// Forms of the log's key, `{field}` standing for a field's value: the first whose fields are there is taken.
+    pub key: &'static [&'static str],
+}
+
+/// A type of event.
+#[derive(Clone, Copy, Debug)]
+pub struct EventType {
+    /// The value of `type`.
+    pub name: &'static str,
+    /// What happened, one sentence.
+    pub doc: &'static str,
+    /// Fields of its stream that it must have, and not null.
+    pub needs: &'static [&'static str],
+}
+
+/// What events of a type need more where `field` is `value`; the type knows no other values of the field than its cases'.
+#[derive(Clone, Copy, Debug)]
+pub struct Case {
+    /// The type.
+    pub event_type: &'static str,
+    /// The field.
+    pub field: &'static str,
+    /// Its value.
+    pub value: &'static str,
+    /// Fields that are needed then, and not null.
+    pub needs: &'static [&'static str],
 }
 
 /// Any event.
@@ -149,10 +248,11 @@ impl<'a> Event<'a> {
             if r.schema_version > SCHEMA_VERSION {
                 return Err(Fault::NewerVersion { found: r.schema_version, known: SCHEMA_VERSION });
             }
-            if let Some(hour) = r.day_start_hour.filter(|h| !(0..24).contains(h)) {
-                return Err(Fault::OutOfRange { field: "day_start_hour", value: hour.into(), allowed: "0..=23" });
+            let (first, last) = DAY_START_HOURS;
+            if let Some(hour) = r.day_start_hour.map(i64::from).filter(|h| !(first..=last).contains(h)) {
+                return Err(Fault::OutOfRange { field: "day_start_hour", value: hour, allowed: "0..=23" });
             }
-            r.check_amounts()?;
+            r.check_ranges()?;
             r.check_type()
         })
     }
@@ -286,24 +386,74 @@ macro_rules! append_field {
     };
 }
 
-macro_rules! check_amount {
+macro_rules! check_range {
     (Fen, $name:ident, $v:expr) => {
-        // 10^13 fen are 100 billion yuan: more than a chain turns over in its life, and sums of 10^5 of them fit in 64 bits.
-        if let Some(value) = $v.filter(|v| v.unsigned_abs() > 10_000_000_000_000) {
+        if let Some(value) = $v.filter(|v| v.unsigned_abs() > $crate::record::FEN_LIMIT.unsigned_abs()) {
             return Err($crate::Fault::OutOfRange { field: stringify!($name), value, allowed: "±10^13 fen" });
         }
     };
     (Degrees, $name:ident, $v:expr) => {
-        if let Some(value) = $v.filter(|v| !v.is_finite() || v.abs() > 180.0) {
+        if let Some(value) = $v.filter(|v| !v.is_finite() || v.abs() > $crate::record::DEGREES_LIMIT as f64) {
             return Err($crate::Fault::OutOfRange { field: stringify!($name), value: value as i64, allowed: "±180 degrees" });
+        }
+    };
+    (Int, $name:ident, $v:expr, $least:literal) => {
+        if let Some(value) = $v.filter(|v| *v < $least) {
+            let allowed = concat!($least, " and more");
+            return Err($crate::Fault::OutOfRange { field: stringify!($name), value: value.into(), allowed });
         }
     };
     ($kind:ident, $name:ident, $v:expr) => {};
 }
 
-/// Declares a record: the struct with its envelope, its columns, and the builder of its rows.
+/// The least and the greatest value of a field that has a least one of its own.
+macro_rules! range {
+    () => {
+        None
+    };
+    ($least:literal) => {
+        Some(($least, i32::MAX as i64))
+    };
+}
+
+/// The log's key of a record: `prefix:value` of the first field that is there, or the values of two fields.
+macro_rules! log_key {
+    ($record:expr; $($prefix:literal: $field:ident),+) => {{
+        $(if let Some(value) = &$record.$field {
+            return format!(concat!($prefix, ":{}"), value);
+        })+
+        String::new()
+    }};
+    ($record:expr; $kind:ident / $id:ident) => {
+        format!("{}/{}", $record.$kind.as_deref().unwrap_or_default(), $record.$id.as_deref().unwrap_or_default())
+    };
+}
+
+/// The forms that [`log_key`] gives.
+macro_rules! key_forms {
+    ($($prefix:literal: $field:ident),+) => {
+        &[$(concat!($prefix, ":{", stringify!($field), "}")),+]
+    };
+    ($kind:ident / $id:ident) => {
+        &[concat!("{", stringify!($kind), "}/{", stringify!($id), "}")]
+    };
+}
+
+/// Declares a record: the struct with its envelope, its columns, what its types need, its key, and the builder of its rows.
+///
+/// `units: Int from 1` is a field whose least value is 1. `"sold": order_id, units;` is a type that needs both fields;
+/// `cases "upserted" by kind as KINDS { "price": store_id; }` says what that type needs more where `kind` is `price`. `key`
+/// lists `"prefix": field`, of which the first field that is there makes the key, or two fields `a / b`.
 macro_rules! record {
-    ($(#[doc = $record_doc:literal])+ $record:ident, $builder:ident { $($(#[doc = $doc:literal])+ $name:ident: $kind:ident,)+ }) => {
+    (
+        $(#[doc = $record_doc:literal])+
+        $record:ident, $builder:ident of $stream:ident {
+            $($(#[doc = $doc:literal])+ $name:ident: $kind:ident $(from $least:literal)?,)+
+        }
+        types { $($(#[doc = $type_doc:literal])+ $type:literal: $($need:ident),+;)+ }
+        $(cases $of:literal by $by:ident as $values:ident { $($value:literal: $($case_need:ident),*;)+ })?
+        key { $($key:tt)+ }
+    ) => {
         $(#[doc = $record_doc])+
         #[derive(Clone, Debug, Default, PartialEq, serde::Serialize)]
         pub struct $record<'a> {
@@ -326,8 +476,35 @@ macro_rules! record {
         impl<'a> $record<'a> {
             /// The record's own columns, in the lake's order.
             pub const COLUMNS: &'static [$crate::Column] = &[
-                $($crate::Column { name: stringify!($name), kind: $crate::Kind::$kind, doc: concat!($($doc),+) },)+
+                $($crate::Column {
+                    name: stringify!($name),
+                    kind: $crate::Kind::$kind,
+                    range: $crate::record::range!($($least)?),
+                    doc: concat!($($doc),+).trim_ascii(),
+                },)+
             ];
+
+            pub(crate) const CONTRACT: $crate::Contract = $crate::Contract {
+                doc: concat!($($record_doc),+).trim_ascii(),
+                columns: Self::COLUMNS,
+                types: &[$($crate::EventType {
+                    name: $type,
+                    doc: concat!($($type_doc),+).trim_ascii(),
+                    needs: &[$(stringify!($need)),+],
+                },)+],
+                cases: &[$($($crate::Case {
+                    event_type: $of,
+                    field: stringify!($by),
+                    value: $value,
+                    needs: &[$(stringify!($case_need)),*],
+                },)+)?],
+                key: $crate::record::key_forms!($($key)+),
+            };
+
+            $(
+                #[doc = concat!("Every `", stringify!($by), "` of `", $of, "`.")]
+                pub const $values: [&'static str; [$($value),+].len()] = [$($value),+];
+            )?
 
             /// A record with its envelope filled in and nothing else.
             pub fn new(
@@ -346,9 +523,32 @@ macro_rules! record {
                 }
             }
 
-            pub(crate) fn check_amounts(&self) -> Result<(), $crate::Fault> {
-                $($crate::record::check_amount!($kind, $name, self.$name);)+
+            pub(crate) fn check_ranges(&self) -> Result<(), $crate::Fault> {
+                $($crate::record::check_range!($kind, $name, self.$name $(, $least)?);)+
                 Ok(())
+            }
+
+            /// Whether the type is one of the stream's, and what it needs is there.
+            pub(crate) fn check_type(&self) -> Result<(), $crate::Fault> {
+                let unknown = |found: String| Err($crate::Fault::UnknownType { stream: $crate::Stream::$stream, found });
+                match self.r#type.as_str() {
+                    $($type => $crate::record::need!(self; $($need),+),)+
+                    found => return unknown(found.to_owned()),
+                }
+                $(
+                    if self.r#type.as_str() == $of {
+                        match self.$by.as_deref().unwrap_or_default() {
+                            $($value => $crate::record::need!(self; $($case_need),*),)+
+                            value => return unknown(format!("{} {value}", $of)),
+                        }
+                    }
+                )?
+                Ok(())
+            }
+
+            /// The key of the log: what shares it stays in order.
+            pub(crate) fn log_key(&self) -> String {
+                $crate::record::log_key!(self; $($key)+)
             }
         }
 
@@ -358,12 +558,12 @@ macro_rules! record {
                 #[derive(Clone, Copy)]
                 enum Name { source, event_id, r#type, occurred_at, schema_version, day_start_hour, $($name),+ }
                 const FIELDS: &[(&str, Name)] = &[
-                    ("source", Name::source),
-                    ("event_id", Name::event_id),
-                    ("type", Name::r#type),
-                    ("occurred_at", Name::occurred_at),
-                    ("schema_version", Name::schema_version),
-                    ("day_start_hour", Name::day_start_hour),
+                    ($crate::ENVELOPE[0].name, Name::source),
+                    ($crate::ENVELOPE[1].name, Name::event_id),
+                    ($crate::ENVELOPE[2].name, Name::r#type),
+                    ($crate::ENVELOPE[3].name, Name::occurred_at),
+                    ($crate::ENVELOPE[4].name, Name::schema_version),
+                    ($crate::ENVELOPE[5].name, Name::day_start_hour),
                     $((stringify!($name), Name::$name),)+
                 ];
                 struct Fields<'a>(std::marker::PhantomData<$record<'a>>);
@@ -394,8 +594,7 @@ macro_rules! record {
                                 $(Name::$name => record.$name = map.next_value()?,)+
                             }
                         }
-                        // The first four have no value that could stand in for them.
-                        match keys.first_missing(4) {
+                        match keys.first_missing($crate::ENVELOPE_REQUIRED) {
                             Some(missing) => Err(A::Error::missing_field(FIELDS[missing].0)),
                             None => Ok(record),
                         }
@@ -429,16 +628,13 @@ macro_rules! record {
     };
 }
 
-pub(crate) use {append_field, builder_type, check_amount, field_type, record};
-
 /// Returns [`Fault::Missing`] unless every named field is there.
 macro_rules! need {
-    ($record:expr; $($field:ident),+) => {{
+    ($record:expr; $($field:ident),*) => {{
         $(if $record.$field.is_none() {
             return Err($crate::Fault::Missing { event_type: $record.r#type.to_string(), field: stringify!($field) });
-        })+
-        Ok(())
+        })*
     }};
 }
 
-pub(crate) use need;
+pub(crate) use {append_field, builder_type, check_range, field_type, key_forms, log_key, need, range, record};

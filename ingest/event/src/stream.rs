@@ -6,7 +6,7 @@ use std::sync::{Arc, LazyLock};
 
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 
-use crate::record::Column;
+use crate::record::{Column, Contract};
 use crate::streams::*;
 
 /// A stream of events: one topic of the log and one table of the lake, by the same name.
@@ -54,17 +54,22 @@ impl Stream {
         }
     }
 
+    /// What its messages are.
+    pub fn contract(self) -> &'static Contract {
+        match self {
+            Stream::Orders => &Order::CONTRACT,
+            Stream::Redemptions => &Redemption::CONTRACT,
+            Stream::Refusals => &Refusal::CONTRACT,
+            Stream::Bookings => &Booking::CONTRACT,
+            Stream::Members => &Member::CONTRACT,
+            Stream::Catalog => &CatalogEntry::CONTRACT,
+            Stream::Decisions => &Decision::CONTRACT,
+        }
+    }
+
     /// The stream's own fields, beside the envelope.
     pub fn columns(self) -> &'static [Column] {
-        match self {
-            Stream::Orders => Order::COLUMNS,
-            Stream::Redemptions => Redemption::COLUMNS,
-            Stream::Refusals => Refusal::COLUMNS,
-            Stream::Bookings => Booking::COLUMNS,
-            Stream::Members => Member::COLUMNS,
-            Stream::Catalog => CatalogEntry::COLUMNS,
-            Stream::Decisions => Decision::COLUMNS,
-        }
+        self.contract().columns
     }
 
     /// Whether the table is partitioned by business month. Members and catalog are rewritten and read whole.

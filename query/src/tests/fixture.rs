@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use event::{Event, Instant, Moment, Place, Rows, Stream, Table};
+use event::{DeadLetter, Event, Instant, Moment, Place, Rows, Stream, Table, dead_letter_batch};
 use eventlog::Position;
 use serde_json::{Value, json};
 
@@ -12,19 +12,36 @@ use crate::{Engine, EngineConfig, View};
 #[derive(Default)]
 pub struct Events {
     rows: Vec<Rows>,
+    letters: Vec<DeadLetter>,
     next: i64,
     last: Instant,
 }
 
 impl Events {
     /// Adds a line: the event with its `stream`. Missing are filled in: `source` t, `event_id` the line's number,
-    /// `occurred_at` that of `effective_from`, `recorded_at` that of `occurred_at`.
+    /// `occurred_at` that of `effective_from`, `recorded_at` that of `occurred_at`. With `letter` it is a dead letter with that
+    /// reason: what it says of `source`, `event_id`, `recorded_at` and `payload` (or `payload_hex`) holds, nothing is filled in.
     pub fn add(&mut self, line: &str) -> Result<(), String> {
         if self.rows.is_empty() {
             self.rows = Stream::ALL.map(Rows::new).into();
         }
         let mut event: Value = serde_json::from_str(line).map_err(|e| format!("{line}: {e}"))?;
         let stream: Stream = event["stream"].as_str().unwrap_or_default().parse()?;
+        if let Some(reason) = event["letter"].as_str() {
+            let text = |name: &str| event[name].as_str().unwrap_or_default();
+            let recorded_at = Instant::parse(text("recorded_at")).unwrap_or(Instant::Y2000);
+            let hex = text("payload_hex").as_bytes().chunks(2).map(|byte| u8::from_str_radix(&String::from_utf8_lossy(byte), 16));
+            let hex = hex.collect::<Result<Vec<u8>, _>>().map_err(|e| format!("{line}: {e}"))?;
+            self.letters.push(DeadLetter {
+                topic: stream.name().to_owned(),
+                place: Place { partition: 0, offset: self.next, recorded_at },
+                identity: event["source"].as_str().map(str::to_owned).zip(text("event_id").parse().ok()),
+                reason: reason.to_owned(),
+                payload: [text("payload").as_bytes(), &hex].concat(),
+            });
+            self.next += 1;
+            return Ok(());
+        }
         let fill = |event: &mut Value, name: &str, value: Value| {
             if event.get(name).is_none() {
                 event[name] = value;
@@ -51,7 +68,8 @@ impl Events {
 
     /// The View of the events so far; none are left.
     pub fn view(mut self) -> Arc<View> {
-        let batches: Vec<_> = self.rows.iter_mut().map(|rows| (Table::Events(rows.stream()), rows.finish())).collect();
+        let mut batches: Vec<_> = self.rows.iter_mut().map(|rows| (Table::Events(rows.stream()), rows.finish())).collect();
+        batches.push((Table::DeadLetters, dead_letter_batch(&self.letters)));
         Arc::new(View::of(&batches, Position::single(self.next), Some(self.last)).unwrap())
     }
 }

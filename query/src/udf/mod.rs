@@ -1,6 +1,7 @@
 //! Functions the reports need and SQL lacks: distances on the earth, H3 cells, store-local days, hours as bits, exact
-//! percentiles, spans of days.
+//! percentiles, spans of days, bytes as text.
 
+mod bytes;
 mod geo;
 mod local_time;
 mod nearest_rank;
@@ -16,6 +17,7 @@ use datafusion::logical_expr::{AggregateUDF, ColumnarValue, ScalarUDF};
 pub(crate) fn scalars() -> Vec<Arc<ScalarUDF>> {
     let mut all = geo::functions();
     all.extend(local_time::functions());
+    all.extend(bytes::functions());
     all.into_iter().map(Arc::new).collect()
 }
 

@@ -1,11 +1,10 @@
 //! `bookings`: a unit and a slot locked at one store (R4).
 
-use crate::record::{need, record};
-use crate::{Fault, Stream};
+use crate::record::record;
 
 record! {
-    /// A hold taken (`booked`), moved (`switched`), or freed (`cancelled`, `no_show`).
-    Booking, BookingRows {
+    /// One change of one booking.
+    Booking, BookingRows of Bookings {
         /// The booking.
         booking_id: Id,
         /// The order whose unit is held.
@@ -43,22 +42,15 @@ record! {
         /// Why, in words.
         reason: Text,
     }
-}
-
-impl Booking<'_> {
-    pub(crate) fn check_type(&self) -> Result<(), Fault> {
-        match self.r#type.as_str() {
-            "booked" => need!(self; booking_id, booked_store_id, product_id, start_at),
-            "switched" => need!(self; booking_id, booked_store_id, start_at),
-            "cancelled" | "no_show" => need!(self; booking_id, booked_store_id),
-            found => Err(Fault::UnknownType { stream: Stream::Bookings, found: found.to_owned() }),
-        }
+    types {
+        /// A unit and a slot are held.
+        "booked": booking_id, booked_store_id, product_id, start_at;
+        /// The slot was moved, perhaps to another store.
+        "switched": booking_id, booked_store_id, start_at;
+        /// Unit and slot were freed.
+        "cancelled": booking_id, booked_store_id;
+        /// Nobody came; the unit was freed.
+        "no_show": booking_id, booked_store_id;
     }
-
-    pub(crate) fn log_key(&self) -> String {
-        super::key_of(
-            [("entitlement", self.entitlement_id), ("order", self.order_id)],
-            format!("booking:{}", self.booking_id.unwrap_or_default()),
-        )
-    }
+    key { "entitlement": entitlement_id, "order": order_id, "booking": booking_id }
 }

@@ -1,12 +1,11 @@
 //! `catalog`: what the chain is, as versions in time. One wide record serves every kind; a kind uses its own fields.
 
-use crate::record::{need, record};
-use crate::{Fault, Stream};
+use crate::record::record;
 
 record! {
-    /// An entry of the catalog put (`upserted`, whole, from `effective_from` on) or taken away (`removed`).
-    CatalogEntry, CatalogRows {
-        /// What it describes; one of [`CatalogEntry::KINDS`].
+    /// One version of one entry. Which fields an entry uses depends on its `kind`.
+    CatalogEntry, CatalogRows of Catalog {
+        /// What it describes: a store, a product, a price, and so on.
         kind: Text,
         /// Its id within the kind.
         id: Text,
@@ -129,57 +128,30 @@ record! {
         /// Account number in the books.
         account: Text,
     }
-}
-
-impl CatalogEntry<'_> {
-    /// Every kind of entry.
-    pub const KINDS: [&'static str; 17] = [
-        "cross_store",
-        "store",
-        "product",
-        "applicable_stores",
-        "price",
-        "capability",
-        "clerk",
-        "technician",
-        "roster",
-        "opening_hours",
-        "holiday",
-        "slot_capacity",
-        "settlement_rule",
-        "credit_rule",
-        "breakage_policy",
-        "expiry_policy",
-        "account",
-    ];
-
-    pub(crate) fn check_type(&self) -> Result<(), Fault> {
-        match self.r#type.as_str() {
-            "upserted" => {
-                need!(self; kind, id, effective_from)?;
-                match self.kind.as_deref().unwrap_or_default() {
-                    "cross_store" => need!(self; enabled),
-                    "store" => need!(self; name, time_zone),
-                    "product" => need!(self; name, product_type, creator_store_id),
-                    "applicable_stores" => need!(self; store_ids),
-                    "price" => need!(self; store_id, product_id, list_price_fen),
-                    "capability" => need!(self; store_id, product_id, enabled),
-                    "clerk" | "technician" => need!(self; name, store_id),
-                    "roster" => need!(self; store_id, technician_id, from_minute, to_minute),
-                    "opening_hours" => need!(self; store_id),
-                    "holiday" => need!(self; on_day, holiday_kind),
-                    "slot_capacity" => need!(self; store_id, capacity),
-                    "settlement_rule" => need!(self; rule_kind),
-                    kind if Self::KINDS.contains(&kind) => Ok(()),
-                    kind => Err(Fault::UnknownType { stream: Stream::Catalog, found: format!("upserted {kind}") }),
-                }
-            }
-            "removed" => need!(self; kind, id, effective_from),
-            found => Err(Fault::UnknownType { stream: Stream::Catalog, found: found.to_owned() }),
-        }
+    types {
+        /// The entry was put: the whole of it, in force from `effective_from` on.
+        "upserted": kind, id, effective_from;
+        /// The entry was taken away.
+        "removed": kind, id, effective_from;
     }
-
-    pub(crate) fn log_key(&self) -> String {
-        format!("{}/{}", self.kind.as_deref().unwrap_or_default(), self.id.as_deref().unwrap_or_default())
+    cases "upserted" by kind as KINDS {
+        "cross_store": enabled;
+        "store": name, time_zone;
+        "product": name, product_type, creator_store_id;
+        "applicable_stores": store_ids;
+        "price": store_id, product_id, list_price_fen;
+        "capability": store_id, product_id, enabled;
+        "clerk": name, store_id;
+        "technician": name, store_id;
+        "roster": store_id, technician_id, from_minute, to_minute;
+        "opening_hours": store_id;
+        "holiday": on_day, holiday_kind;
+        "slot_capacity": store_id, capacity;
+        "settlement_rule": rule_kind;
+        "credit_rule": ;
+        "breakage_policy": ;
+        "expiry_policy": ;
+        "account": ;
     }
+    key { kind / id }
 }

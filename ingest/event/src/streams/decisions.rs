@@ -1,12 +1,10 @@
 //! `decisions`: what people decided about periods, recommendations and schedules.
 
-use crate::record::{need, record};
-use crate::{Fault, Stream};
+use crate::record::record;
 
 record! {
-    /// A period's state (`period_drafted`, `period_confirmed`, `period_disputed`, `period_locked`), a recommendation
-    /// `recommendation_accepted` or `recommendation_rejected`, or a `schedule_run`.
-    Decision, DecisionRows {
+    /// One decision.
+    Decision, DecisionRows of Decisions {
         /// What it is about, such as `settlement/2026-05/E01` or a recommendation's id.
         subject: Text,
         /// Who decided: a clerk, or the name of a key.
@@ -28,21 +26,21 @@ record! {
         /// What came of it, such as `delivered`.
         outcome: Text,
     }
-}
-
-impl Decision<'_> {
-    pub(crate) fn check_type(&self) -> Result<(), Fault> {
-        match self.r#type.as_str() {
-            "period_drafted" | "period_confirmed" | "period_disputed" | "period_locked" => {
-                need!(self; subject, decided_by, period_from, period_to)
-            }
-            "recommendation_accepted" | "recommendation_rejected" => need!(self; subject, decided_by),
-            "schedule_run" => need!(self; subject, outcome),
-            found => Err(Fault::UnknownType { stream: Stream::Decisions, found: found.to_owned() }),
-        }
+    types {
+        /// A settlement period was drafted.
+        "period_drafted": subject, decided_by, period_from, period_to;
+        /// A party confirmed the draft.
+        "period_confirmed": subject, decided_by, period_from, period_to;
+        /// A party disputed the draft.
+        "period_disputed": subject, decided_by, period_from, period_to;
+        /// The period was locked: what happened in it is only corrected by adjustments.
+        "period_locked": subject, decided_by, period_from, period_to;
+        /// A recommendation was taken.
+        "recommendation_accepted": subject, decided_by;
+        /// A recommendation was turned down.
+        "recommendation_rejected": subject, decided_by;
+        /// A scheduled report ran.
+        "schedule_run": subject, outcome;
     }
-
-    pub(crate) fn log_key(&self) -> String {
-        format!("subject:{}", self.subject.as_deref().unwrap_or_default())
-    }
+    key { "subject": subject }
 }

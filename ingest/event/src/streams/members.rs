@@ -1,11 +1,10 @@
 //! `members`: who holds the cards. The only stream with personal fields; erasure rewrites its table.
 
-use crate::record::{need, record};
-use crate::{Fault, Stream};
+use crate::record::record;
 
 record! {
-    /// A member `joined`, `changed`, was `merged` into another, or `erased`.
-    Member, MemberRows {
+    /// One change of one member. The only stream with personal fields.
+    Member, MemberRows of Members {
         /// The member.
         member_id: Id,
         /// Business day of joining.
@@ -25,18 +24,15 @@ record! {
         /// Member this one is merged into.
         merged_into_member_id: Id,
     }
-}
-
-impl Member<'_> {
-    pub(crate) fn check_type(&self) -> Result<(), Fault> {
-        match self.r#type.as_str() {
-            "joined" | "changed" | "erased" => need!(self; member_id),
-            "merged" => need!(self; member_id, merged_into_member_id),
-            found => Err(Fault::UnknownType { stream: Stream::Members, found: found.to_owned() }),
-        }
+    types {
+        /// Somebody became a member.
+        "joined": member_id;
+        /// The whole record, as it is now.
+        "changed": member_id;
+        /// The member was merged into another.
+        "merged": member_id, merged_into_member_id;
+        /// The member asked to be forgotten; personal fields go.
+        "erased": member_id;
     }
-
-    pub(crate) fn log_key(&self) -> String {
-        format!("member:{}", self.member_id.unwrap_or_default())
-    }
+    key { "member": member_id }
 }

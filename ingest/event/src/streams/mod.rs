@@ -27,10 +27,5 @@ pub(crate) use orders::OrderRows;
 pub(crate) use redemptions::RedemptionRows;
 pub(crate) use refusals::RefusalRows;
 
-/// `field:value` of whichever id is there, for the key of the log.
-fn key_of(ids: [(&str, Option<crate::Id>); 2], otherwise: String) -> String {
-    ids.iter().find_map(|(name, id)| id.map(|id| format!("{name}:{id}"))).unwrap_or(otherwise)
-}
-
 #[cfg(test)]
 mod tests;

@@ -1,12 +1,10 @@
 //! `orders`: what was sold, and what became of it besides redemption.
 
-use crate::record::{need, record};
-use crate::{Fault, Stream};
+use crate::record::record;
 
 record! {
-    /// A sale of one order line (`sold`), or a later change to what it sold: `refund_requested`, `refund_withdrawn`,
-    /// `refunded`, `expired`, `transferred`, `opening_balance`.
-    Order, OrderRows {
+    /// One order line sold, or one later change to the units that a line sold.
+    Order, OrderRows of Orders {
         /// The order.
         order_id: Id,
         /// What this line gave the member.
@@ -22,7 +20,7 @@ record! {
         /// What is sold for accounting: card, stored_value, service or goods.
         kind: Text,
         /// Units sold.
-        units: Int,
+        units: Int from 1,
         /// Money paid for the line, in fen.
         paid_fen: Fen,
         /// Part of the payment drawn from the principal of stored value, in fen.
@@ -80,28 +78,21 @@ record! {
         /// Blackout windows of the version sold, as `YYYY-MM-DD/YYYY-MM-DD`, both inclusive (R5).
         blackouts: Texts,
     }
-}
-
-impl Order<'_> {
-    pub(crate) fn check_type(&self) -> Result<(), Fault> {
-        if let Some(units) = self.units.filter(|n| *n < 1) {
-            return Err(Fault::OutOfRange { field: "units", value: units.into(), allowed: "1 and more" });
-        }
-        match self.r#type.as_str() {
-            "sold" => need!(self; order_id, entitlement_id, sold_store_id, product_id, units, paid_fen),
-            "refund_requested" | "refund_withdrawn" => need!(self; order_id, entitlement_id, sold_store_id, unit_ordinals),
-            "refunded" => need!(self; order_id, entitlement_id, sold_store_id, unit_ordinals, carrying_fen, cash_fen),
-            "expired" => need!(self; order_id, entitlement_id, sold_store_id, product_id, unit_ordinals, carrying_fen),
-            "transferred" => need!(self; order_id, entitlement_id, sold_store_id, carrying_fen),
-            "opening_balance" => need!(self; sold_store_id, product_id, units, carrying_fen),
-            found => Err(Fault::UnknownType { stream: Stream::Orders, found: found.to_owned() }),
-        }
+    types {
+        /// One line of an order was sold: what the member got, for how much, and where it may be redeemed.
+        "sold": order_id, entitlement_id, sold_store_id, product_id, units, paid_fen;
+        /// A refund of units was asked for; they can't be redeemed meanwhile.
+        "refund_requested": order_id, entitlement_id, sold_store_id, unit_ordinals;
+        /// That request was taken back; the units can be redeemed again.
+        "refund_withdrawn": order_id, entitlement_id, sold_store_id, unit_ordinals;
+        /// Units were refunded.
+        "refunded": order_id, entitlement_id, sold_store_id, unit_ordinals, carrying_fen, cash_fen;
+        /// Units expired unused.
+        "expired": order_id, entitlement_id, sold_store_id, product_id, unit_ordinals, carrying_fen;
+        /// Units went to another member or another store's liability.
+        "transferred": order_id, entitlement_id, sold_store_id, carrying_fen;
+        /// What a former system still owed: a sum per store, not redeemed unit by unit.
+        "opening_balance": sold_store_id, product_id, units, carrying_fen;
     }
-
-    pub(crate) fn log_key(&self) -> String {
-        super::key_of(
-            [("entitlement", self.entitlement_id), ("order", self.order_id)],
-            format!("store:{}", self.sold_store_id.as_deref().unwrap_or_default()),
-        )
-    }
+    key { "entitlement": entitlement_id, "order": order_id, "store": sold_store_id }
 }

@@ -1,12 +1,10 @@
 //! `redemptions`: units taken, given back, corrected. One row per unit.
 
-use crate::record::{need, record};
-use crate::{Fault, Stream};
+use crate::record::record;
 
 record! {
-    /// One unit redeemed (`redeemed`), given back (`reversed`), or corrected after the lock (`adjusted`, R7). Those of one
-    /// call share `redemption_id`.
-    Redemption, RedemptionRows {
+    /// One unit redeemed, given back or corrected; those of one call share `redemption_id`. A row stands alone, without a join.
+    Redemption, RedemptionRows of Redemptions {
         /// The call; its units share it.
         redemption_id: Id,
         /// The order that sold the unit.
@@ -74,22 +72,13 @@ record! {
         /// Why, in words.
         reason: Text,
     }
-}
-
-impl Redemption<'_> {
-    pub(crate) fn check_type(&self) -> Result<(), Fault> {
-        match self.r#type.as_str() {
-            "redeemed" => need!(self; redeemed_store_id, product_id, value_fen),
-            "reversed" => need!(self; redeemed_store_id, product_id, value_fen, original_event_id, original_redeemed_at),
-            "adjusted" => need!(self; redeemed_store_id, value_fen, original_event_id),
-            found => Err(Fault::UnknownType { stream: Stream::Redemptions, found: found.to_owned() }),
-        }
+    types {
+        /// A unit was redeemed.
+        "redeemed": redeemed_store_id, product_id, value_fen;
+        /// A redeemed unit was given back; it names its original, and amounts stay positive.
+        "reversed": redeemed_store_id, product_id, value_fen, original_event_id, original_redeemed_at;
+        /// A redemption's value was corrected after its period was locked; amounts are signed (R7).
+        "adjusted": redeemed_store_id, value_fen, original_event_id;
     }
-
-    pub(crate) fn log_key(&self) -> String {
-        super::key_of(
-            [("entitlement", self.entitlement_id), ("order", self.order_id)],
-            format!("store:{}", self.redeemed_store_id.as_deref().unwrap_or_default()),
-        )
-    }
+    key { "entitlement": entitlement_id, "order": order_id, "store": redeemed_store_id }
 }

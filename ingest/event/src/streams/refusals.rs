@@ -1,11 +1,10 @@
 //! `refusals`: what was asked for and not given. Unmet demand is counted from them (R15).
 
-use crate::record::{need, record};
-use crate::{Fault, Stream};
+use crate::record::record;
 
 record! {
-    /// An attempt that was turned down: `refused` by a rule, or `slot_full`.
-    Refusal, RefusalRows {
+    /// One attempt that was turned down.
+    Refusal, RefusalRows of Refusals {
         /// Store where it was tried; the acting store.
         store_id: Text,
         /// The product, where it is known.
@@ -33,19 +32,11 @@ record! {
         /// till, mini_app, online or import.
         channel: Text,
     }
-}
-
-impl Refusal<'_> {
-    pub(crate) fn check_type(&self) -> Result<(), Fault> {
-        match self.r#type.as_str() {
-            "refused" => need!(self; store_id, reason),
-            "slot_full" => need!(self; store_id, product_id),
-            found => Err(Fault::UnknownType { stream: Stream::Refusals, found: found.to_owned() }),
-        }
+    types {
+        /// A rule refused it.
+        "refused": store_id, reason;
+        /// No slot was free.
+        "slot_full": store_id, product_id;
     }
-
-    pub(crate) fn log_key(&self) -> String {
-        let terminal = self.terminal_id.as_deref().or(self.store_id.as_deref()).unwrap_or_default();
-        super::key_of([("entitlement", self.entitlement_id), ("order", self.order_id)], format!("terminal:{terminal}"))
-    }
+    key { "entitlement": entitlement_id, "order": order_id, "terminal": terminal_id, "terminal": store_id }
 }
