@@ -74,3 +74,14 @@ impl fmt::Display for StatementPool {
         write!(f, "statement pool of {}", human_readable_size(self.limit))
     }
 }
+
+/// Bytes this process may use: the machine's memory, or its control group's where that is less. 4 GiB where neither is said.
+pub(crate) fn machine_memory() -> usize {
+    let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
+    let machine = read("/proc/meminfo")
+        .lines()
+        .find_map(|line| line.strip_prefix("MemTotal:")?.trim().strip_suffix("kB")?.trim().parse::<usize>().ok())
+        .map(|kib| kib << 10);
+    let group = read("/sys/fs/cgroup/memory.max").trim().parse::<usize>().ok();
+    machine.into_iter().chain(group).min().unwrap_or(4 << 30)
+}
