@@ -4,6 +4,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::serve::ListenerExt;
 use event::{Clock, SystemClock};
 use eventlog::{OutboxSource, Source};
 use ingest::{IngestConfig, Lake};
@@ -117,6 +118,12 @@ impl Node {
             // The sender lives on in the server until every connection is done.
             std::future::ready(stopping).await;
         };
+        // Without this the last piece of an answer waits up to 40 ms for the client to acknowledge the one before.
+        let listener = listener.tap_io(|connection| {
+            if let Err(e) = connection.set_nodelay(true) {
+                tracing::debug!(error = %e, "A connection stays slow");
+            }
+        });
         let server = axum::serve(listener, http::router(Arc::new(self.app.clone()))).with_graceful_shutdown(graceful);
         tokio::select! {
             served = server.into_future() => served?,
