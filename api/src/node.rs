@@ -67,7 +67,7 @@ impl Node {
         let ledger = open_ledger(&folder, clock.clone()).await?;
         let source: Arc<dyn Source> = Arc::new(OutboxSource::open(ledger.path(), Some(ledger.end()))?);
         let lake_path = folder.path().join("lake");
-        let lake = Lake::open_or_create(&lake_path, source.log_id(), &source.end().await?).await?;
+        let lake = Lake::open_or_create(&lake_path, source.log_ids(), &source.end().await?).await?;
         let views = Views::open(&lake_path).await?;
         let ingest_config = IngestConfig { commit_every: config.commit_every, ..IngestConfig::default() };
         let ingest = ingest::start(lake, source, views.clone(), clock.clone(), ingest_config).await?;

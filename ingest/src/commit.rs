@@ -174,7 +174,8 @@ impl Committer {
         // One `upto` for all tables of a round, and only rows below it: a later one would pass dead letters that the first
         // table of the round has not committed.
         let batches = self.shared.tail.lock().rows(table, upto);
-        let lags = self.lag(table) > 0;
+        let upto = self.tables[&table].open.moved(upto);
+        let lags = !upto.0.is_empty();
         if batches.is_empty() && !(all && lags) && !self.idle(table, now) {
             return Ok(());
         }
@@ -190,7 +191,7 @@ impl Committer {
         let kept = self.tables.get_mut(&table).expect("every table is open");
         kept.open.store(&files).await?;
         let files = files.into_iter().map(|file| file.add).collect();
-        kept.unsettled = Some(Prepared { files, rows, upto: upto.clone(), attempted: false });
+        kept.unsettled = Some(Prepared { files, rows, upto, attempted: false });
         self.settle(table).await
     }
 
@@ -213,9 +214,10 @@ impl Committer {
             self.files.add(table, &kept.open.folder, &add.path, month);
         }
         debug!(table = %table, rows = prepared.rows, version, "Committed {} rows to {table}", prepared.rows);
-        self.shared.landed.lock().push((table, prepared.upto.clone()));
-        self.publisher.committed(table, version, prepared.upto.clone()).await;
-        self.shared.tail.lock().committed(table, &prepared.upto);
+        let committed = kept.open.committed.clone();
+        self.shared.landed.lock().push((table, committed.clone()));
+        self.publisher.committed(table, version, committed.clone()).await;
+        self.shared.tail.lock().committed(table, &committed);
         self.shared.room.notify_one();
         self.tell(table, prepared.rows);
         Ok(())
@@ -223,8 +225,7 @@ impl Committer {
 
     /// Offsets that a table lags behind what was taken.
     fn lag(&self, table: Table) -> i64 {
-        let committed = &self.tables[&table].open.committed;
-        self.shared.tail.lock().upto.0.iter().map(|(partition, next)| next - committed.next(*partition)).sum()
+        self.tables[&table].open.committed.lag(&self.shared.tail.lock().upto.feeding(table))
     }
 
     /// Whether a table has no rows, lags behind the log, and was not committed for long or lags far.
@@ -234,8 +235,7 @@ impl Committer {
         let tail = self.shared.tail.lock();
         (far || age(now, kept.committed_at) >= self.config.idle_commit_every)
             && tail.count(table) == 0
-            && kept.open.committed != tail.upto
-            && tail.upto.covers(&kept.open.committed)
+            && !kept.open.moved(&tail.upto).0.is_empty()
     }
 
     fn tell(&self, table: Table, rows: usize) {
@@ -249,17 +249,14 @@ impl Committer {
         status.committed_rows += rows as u64;
     }
 
-    /// Every table holds everything below it.
+    /// Every table holds everything of its own below it.
     fn floor(&self) -> Position {
-        let mut floor: Option<Position> = None;
-        for kept in self.tables.values() {
-            let committed = &kept.open.committed;
-            floor = Some(match floor {
-                None => committed.clone(),
-                Some(floor) => Position(floor.0.iter().map(|(p, next)| (*p, (*next).min(committed.next(*p)))).collect()),
-            });
+        let mut floor = Position::default();
+        for (partition, next) in self.tables.values().flat_map(|kept| &kept.open.committed.0) {
+            let lowest = floor.0.entry(*partition).or_insert(*next);
+            *lowest = (*lowest).min(*next);
         }
-        floor.unwrap_or_default()
+        floor
     }
 
     /// Lets the log forget what every table has held for long enough.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use deltalake_core::DeltaTableError;
 use event::Table;
+use eventlog::{LogIds, Partition};
 
 /// Why the lake could not be opened, written, or kept up with the log.
 #[derive(Debug, thiserror::Error)]
@@ -57,31 +58,36 @@ pub enum Error {
     },
     /// Somebody else commits what this process should.
     #[error(
-        "another process commits to `{table}`: offset {found:?} stands where {expected} was expected; only one process may ingest a log"
+        "another process commits to `{table}`: for {} offset {found:?} stands where {expected} was expected; only one process may ingest it",
+        .partition.log()
     )]
     Fenced {
         /// The table.
         table: Table,
+        /// The partition of the log.
+        partition: Partition,
         /// The offset this process committed last.
         expected: i64,
         /// The offset that stands in the table.
         found: Option<i64>,
     },
     /// The lake was filled from another log.
-    #[error("`{table}` was filled from the log {found}, and this is the log {expected}: ledger and lake do not belong together")]
+    #[error("`{table}` was filled from the log {found}, and this is the log {expected}: log and lake do not belong together")]
     OtherLog {
         /// The table.
         table: Table,
         /// The log in the table.
-        found: String,
+        found: LogIds,
         /// The log at hand.
-        expected: String,
+        expected: LogIds,
     },
     /// The log was restored from a backup that is older than the lake.
-    #[error("`{table}` holds the log up to offset {committed}, and the log ends at {end}: the ledger is older than the lake")]
+    #[error("`{table}` holds {} up to offset {committed}, which ends at {end}: the log is older than the lake", .partition.log())]
     AheadOfLog {
         /// The table.
         table: Table,
+        /// The partition of the log.
+        partition: Partition,
         /// Committed up to here.
         committed: i64,
         /// The log's end.
@@ -89,11 +95,14 @@ pub enum Error {
     },
     /// The lake was restored from a backup that is too old for the log, or lost.
     #[error(
-        "`{table}` needs the log from offset {committed}, and it was pruned up to {start}: the lake is older than what the log keeps"
+        "`{table}` needs {} from offset {committed}, which was pruned up to {start}: the lake is older than what the log keeps",
+        .partition.log()
     )]
     BehindLog {
         /// The table.
         table: Table,
+        /// The partition of the log.
+        partition: Partition,
         /// Committed up to here.
         committed: i64,
         /// The first offset the log still has.
@@ -113,7 +122,8 @@ impl Error {
         match self {
             Error::Fenced { .. } | Error::OtherLog { .. } | Error::AheadOfLog { .. } | Error::BehindLog { .. } => true,
             Error::Log(e) => {
-                matches!(e, eventlog::Error::Pruned { .. } | eventlog::Error::Ahead { .. } | eventlog::Error::Damaged { .. })
+                use eventlog::Error::{Ahead, Damaged, OtherTopic, Pruned};
+                matches!(e, Pruned { .. } | Ahead { .. } | Damaged { .. } | OtherTopic { .. })
             }
             Error::Ended(_) | Error::Lost { .. } => true,
             Error::Folder { .. } | Error::Open { .. } | Error::Write { .. } | Error::Commit { .. } => false,

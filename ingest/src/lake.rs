@@ -3,7 +3,7 @@
 //! Owns opening, creating and committing. A commit holds rows and the log's offsets they reach, as Delta app transactions;
 //! the offsets stand nowhere else, and exactly once follows from that.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,7 +17,7 @@ use deltalake_core::operations::create::CreateBuilder;
 use deltalake_core::protocol::{DeltaOperation, SaveMode};
 use deltalake_core::{DeltaResult, DeltaTable, DeltaTableError};
 use event::Table;
-use eventlog::{Position, app_id};
+use eventlog::{LogIds, Partition, Position};
 use futures::StreamExt;
 use object_store::{ObjectStore, ObjectStoreExt, PutMode};
 use tracing::{info, warn};
@@ -27,9 +27,6 @@ use crate::durable::DurableFiles;
 use crate::files::LiveFiles;
 use crate::write::EncodedFile;
 use crate::{Error, Result};
-
-/// The table property that names the log a table is filled from.
-const LOG_PROPERTY: &str = "hexiao.log";
 
 /// Tries of one commit against errors that pass, such as another process's compaction that came between.
 const COMMIT_TRIES: u32 = 5;
@@ -45,7 +42,6 @@ const RETENTION: &str = "interval 6 hours";
 
 /// The tables, open, and how far each was committed.
 pub struct Lake {
-    pub(crate) log_id: String,
     pub(crate) tables: BTreeMap<Table, LakeTable>,
     pub(crate) files: Arc<LiveFiles>,
 }
@@ -55,6 +51,7 @@ pub struct Lake {
 pub(crate) struct Prepared {
     pub(crate) files: Vec<Add>,
     pub(crate) rows: usize,
+    /// The partitions that move on with it, and where to.
     pub(crate) upto: Position,
     /// Whether it was tried: then it may have landed.
     pub(crate) attempted: bool,
@@ -65,23 +62,26 @@ pub(crate) struct LakeTable {
     pub(crate) table: Table,
     pub(crate) folder: PathBuf,
     pub(crate) delta: DeltaTable,
+    /// How far everything that feeds it was committed.
     pub(crate) committed: Position,
-    pub(crate) log_id: String,
+    /// What feeds it.
+    pub(crate) log_ids: LogIds,
 }
 
 impl Lake {
-    /// Opens the lake in the folder `dir`, where each table has its own folder, for the log `log_id` that ends at `end`.
-    /// Tables that are missing are created: in a new lake from the log's beginning, later ones at its end.
+    /// Opens the lake in the folder `dir`, where each table has its own folder, for the log `log_ids` whose partitions end at
+    /// `end`. Tables that are missing are created: from the log's beginning, but at the end of a partition that other tables
+    /// have read.
     ///
     /// # Errors
     /// [`Error::OtherLog`] and [`Error::AheadOfLog`] if lake and log don't belong together, [`Error::Lost`] if a table was
     /// created once and is gone.
-    pub async fn open_or_create(dir: &Path, log_id: &str, end: &Position) -> Result<Lake> {
-        Self::open_on(Arc::new(DurableFiles::default()), dir, log_id, end).await
+    pub async fn open_or_create(dir: &Path, log_ids: &LogIds, end: &Position) -> Result<Lake> {
+        Self::open_on(Arc::new(DurableFiles::default()), dir, log_ids, end).await
     }
 
     /// The same on a given store, whose root is the file system's.
-    pub(crate) async fn open_on(store: Arc<dyn ObjectStore>, dir: &Path, log_id: &str, end: &Position) -> Result<Lake> {
+    pub(crate) async fn open_on(store: Arc<dyn ObjectStore>, dir: &Path, log_ids: &LogIds, end: &Position) -> Result<Lake> {
         let in_folder = |source| Error::Folder { path: dir.to_owned(), source };
         std::fs::create_dir_all(dir).map_err(in_folder)?;
         let dir = dir.canonicalize().map_err(in_folder)?;
@@ -89,17 +89,18 @@ impl Lake {
         let mut tables = BTreeMap::new();
         let mut missing = Vec::new();
         for table in Table::all() {
-            match LakeTable::open(&store, table, &dir, log_id, end).await? {
+            match LakeTable::open(&store, table, &dir, log_ids, end).await? {
                 Some(open) => drop(tables.insert(table, open)),
                 None if created.contains(table.name()) => return Err(Error::Lost { table, list: dir.join(TABLES_FILE) }),
                 None => missing.push(table),
             }
         }
         // A process that dies while it creates the first tables leaves some at the beginning and some missing.
-        let begun = tables.values().any(|t| end.0.keys().any(|partition| t.committed.next(*partition) > 0));
-        let start = if begun { end.clone() } else { Position(end.0.keys().map(|partition| (*partition, 0)).collect()) };
+        let begun = |partition| tables.values().any(|table| table.committed.next(partition) > 0);
+        let start = end.0.iter().map(|(partition, end)| (*partition, if begun(*partition) { *end } else { 0 }));
+        let start = Position(start.collect());
         for table in missing {
-            tables.insert(table, LakeTable::create(&store, table, &dir, log_id, &start).await?);
+            tables.insert(table, LakeTable::create(&store, table, &dir, log_ids, &start).await?);
         }
         if tables.keys().any(|table| !created.contains(table.name())) {
             let list: String = tables.keys().map(|table| format!("{table}\n")).collect();
@@ -109,7 +110,7 @@ impl Lake {
         }
         let files = Arc::new(LiveFiles::default());
         tables.values().for_each(|table| table.list_into(&files));
-        Ok(Lake { log_id: log_id.to_owned(), tables, files })
+        Ok(Lake { tables, files })
     }
 
     /// How far each table was committed.
@@ -139,6 +140,27 @@ fn delta_at(store: &Arc<dyn ObjectStore>, folder: &Path) -> DeltaResult<DeltaTab
     Ok(DeltaTable::new(logstore_with(store.clone(), &url, StorageConfig::default())?))
 }
 
+/// How far `position` is, as a commit records it.
+fn transactions(log_ids: &LogIds, position: &Position) -> Vec<Transaction> {
+    position.0.iter().filter_map(|(p, next)| Some(Transaction::new(log_ids.app_id(*p)?, *next))).collect()
+}
+
+/// Refuses a table that another log has filled. The topic of a stream that is new to the contract is noted.
+async fn filled_from(table: Table, delta: DeltaTable, expected: LogIds) -> Result<DeltaTable> {
+    let failed = |source| Error::Open { table, source };
+    let properties = &delta.snapshot().map_err(failed)?.table_config().unknown_properties;
+    let found = LogIds::from_properties(|name| properties.get(name).cloned());
+    let known = found.0.iter().all(|(stream, id)| expected.0.get(stream) == Some(id));
+    if found.0.is_empty() || !known {
+        return Err(Error::OtherLog { table, found, expected });
+    }
+    if found == expected {
+        return Ok(delta);
+    }
+    let properties: HashMap<String, String> = expected.properties().collect();
+    delta.set_tbl_properties().with_properties(properties).with_raise_if_not_exists(false).await.map_err(failed)
+}
+
 /// Adds the columns that the contract has gained since the table was written; in older files they are null.
 async fn widen(table: Table, delta: DeltaTable) -> DeltaResult<DeltaTable> {
     let there = delta.snapshot()?.schema();
@@ -163,7 +185,13 @@ pub(crate) async fn put_new(store: Arc<dyn ObjectStore>, path: String, bytes: By
 }
 
 impl LakeTable {
-    async fn open(store: &Arc<dyn ObjectStore>, table: Table, dir: &Path, log_id: &str, end: &Position) -> Result<Option<Self>> {
+    async fn open(
+        store: &Arc<dyn ObjectStore>,
+        table: Table,
+        dir: &Path,
+        log_ids: &LogIds,
+        end: &Position,
+    ) -> Result<Option<Self>> {
         let failed = |source| Error::Open { table, source };
         let folder = dir.join(table.name());
         if !folder.join("_delta_log").is_dir() {
@@ -174,29 +202,32 @@ impl LakeTable {
             return Ok(None);
         }
         delta.load().await.map_err(failed)?;
-        let found = delta.snapshot().map_err(failed)?.table_config().unknown_properties.get(LOG_PROPERTY).cloned();
-        if found.as_deref() != Some(log_id) {
-            let found = found.unwrap_or_else(|| "(none)".to_owned());
-            return Err(Error::OtherLog { table, found, expected: log_id.to_owned() });
-        }
+        let delta = filled_from(table, delta, log_ids.feeding(table)).await?;
         let delta = widen(table, delta).await.map_err(failed)?;
-        let mut open = LakeTable { table, folder, delta, committed: Position::default(), log_id: log_id.to_owned() };
-        for (partition, end) in &end.0 {
-            let committed = open.offset(*partition).await.map_err(failed)?.unwrap_or(0);
-            if committed > *end {
-                return Err(Error::AheadOfLog { table, committed, end: *end });
+        let log_ids = log_ids.feeding(table);
+        let mut open = LakeTable { table, folder, delta, committed: Position::default(), log_ids };
+        let end = end.feeding(table);
+        open.begin(end.0.keys().copied()).await.map_err(failed)?;
+        for (partition, end) in end.0 {
+            let committed = open.offset(partition).await.map_err(failed)?.unwrap_or(0);
+            if committed > end {
+                return Err(Error::AheadOfLog { table, partition, committed, end });
             }
-            open.committed.advance(*partition, committed);
+            open.committed.advance(partition, committed);
         }
         Ok(Some(open))
     }
 
-    async fn create(store: &Arc<dyn ObjectStore>, table: Table, dir: &Path, log_id: &str, start: &Position) -> Result<Self> {
+    async fn create(store: &Arc<dyn ObjectStore>, table: Table, dir: &Path, log_ids: &LogIds, start: &Position) -> Result<Self> {
         let failed = |source| Error::Open { table, source };
         let folder = dir.join(table.name());
         std::fs::create_dir_all(&folder).map_err(|source| Error::Folder { path: folder.clone(), source })?;
         let schema: StructType = table.schema().as_ref().try_into_kernel().map_err(|e| failed(e.into()))?;
-        let offsets = start.0.iter().map(|(partition, next)| Action::Txn(Transaction::new(app_id(log_id, *partition), *next)));
+        let (log_ids, committed) = (log_ids.feeding(table), start.feeding(table));
+        let offsets = transactions(&log_ids, &committed).into_iter().map(Action::Txn);
+        let retentions = ["delta.logRetentionDuration", "delta.deletedFileRetentionDuration"];
+        let retentions = retentions.map(|name| (name.to_owned(), RETENTION.to_owned()));
+        let properties = log_ids.properties().chain(retentions).map(|(name, value)| (name, Some(value)));
         let delta = CreateBuilder::new()
             .with_log_store(delta_at(store, &folder).map_err(failed)?.log_store())
             .with_table_name(table.name())
@@ -204,16 +235,12 @@ impl LakeTable {
             .with_partition_columns(if table.partitioned() { vec!["month"] } else { vec![] })
             .with_save_mode(SaveMode::ErrorIfExists)
             .with_raise_if_key_not_exists(false)
-            .with_configuration([
-                (LOG_PROPERTY.to_owned(), Some(log_id.to_owned())),
-                ("delta.logRetentionDuration".to_owned(), Some(RETENTION.to_owned())),
-                ("delta.deletedFileRetentionDuration".to_owned(), Some(RETENTION.to_owned())),
-            ])
+            .with_configuration(properties)
             .with_actions(offsets)
             .await
             .map_err(failed)?;
         info!(table = %table, "Created the table {table}");
-        Ok(LakeTable { table, folder, delta, committed: start.clone(), log_id: log_id.to_owned() })
+        Ok(LakeTable { table, folder, delta, committed, log_ids })
     }
 
     pub(crate) fn version(&self) -> u64 {
@@ -221,9 +248,60 @@ impl LakeTable {
     }
 
     /// The offset that stands in the table as it is loaded.
-    async fn offset(&self, partition: i32) -> DeltaResult<Option<i64>> {
-        let log_store = self.delta.log_store();
-        self.delta.snapshot()?.transaction_version(log_store.as_ref(), app_id(&self.log_id, partition)).await
+    async fn offset(&self, partition: Partition) -> DeltaResult<Option<i64>> {
+        let Some(app_id) = self.log_ids.app_id(partition) else { return Ok(None) };
+        self.delta.snapshot()?.transaction_version(self.delta.log_store().as_ref(), app_id).await
+    }
+
+    /// The partitions of `upto` that are further than this table, and how far they are.
+    pub(crate) fn moved(&self, upto: &Position) -> Position {
+        let moved = |(partition, next): &(Partition, i64)| *next > self.committed.next(*partition);
+        Position(upto.feeding(self.table).0.into_iter().filter(moved).collect())
+    }
+
+    /// Commits offset 0 of those of `partitions` that the table does not know, and of the ones numbered below them: whoever
+    /// reads the table counts a log's partitions from 0 until there is none.
+    async fn begin(&mut self, partitions: impl Iterator<Item = Partition>) -> DeltaResult<()> {
+        let numbered = partitions.flat_map(|p| (0..=p.number).map(move |number| Partition { number, ..p }));
+        let wanted: BTreeSet<Partition> = numbered.filter(|p| !self.committed.0.contains_key(p)).collect();
+        for tries in 1.. {
+            let mut new = Position::default();
+            for partition in &wanted {
+                if self.offset(*partition).await?.is_none() {
+                    new.advance(*partition, 0);
+                }
+            }
+            if new.0.is_empty() {
+                break;
+            }
+            let operation = DeltaOperation::Write { mode: SaveMode::Append, partition_by: None, predicate: None };
+            match self.land(Vec::new(), transactions(&self.log_ids, &new), operation).await {
+                Ok(()) => {}
+                Err(source) if tries >= COMMIT_TRIES => return Err(source),
+                // Another process may have done it.
+                Err(_) => {
+                    tokio::time::sleep(Duration::from_millis(50) * tries).await;
+                    self.delta.update_incremental(None).await?;
+                }
+            }
+        }
+        // Not what stands there: if another process has gone on since, this one is fenced off by it.
+        wanted.into_iter().for_each(|partition| self.committed.advance(partition, 0));
+        Ok(())
+    }
+
+    /// One try to commit `actions` on the snapshot that is loaded.
+    async fn land(&mut self, actions: Vec<Action>, offsets: Vec<Transaction>, operation: DeltaOperation) -> DeltaResult<()> {
+        let properties = CommitProperties::default()
+            .with_application_transactions(offsets)
+            .with_max_retries(0)
+            .with_create_checkpoint(false)
+            .with_cleanup_expired_logs(Some(false));
+        let state = self.delta.snapshot()?.clone();
+        let commit = CommitBuilder::from(properties).with_actions(actions);
+        let done = commit.build(Some(&state), self.delta.log_store(), operation).await?;
+        self.delta.state = Some(done.snapshot());
+        Ok(())
     }
 
     /// Commits a merge: `removes` go and `file`, which is stored, takes their place. Returns the new version, or `None` if
@@ -237,23 +315,10 @@ impl LakeTable {
             return Ok(None);
         }
         let actions = removes.iter().cloned().map(Action::Remove).chain([Action::Add(file.clone())]);
-        let version = self.version() as i64;
-        let properties = CommitProperties::default()
-            .with_application_transactions(vec![Transaction::new("compactor", version)])
-            .with_max_retries(0)
-            .with_create_checkpoint(false)
-            .with_cleanup_expired_logs(Some(false));
-        let state = self.delta.snapshot()?.clone();
+        let compactor = Transaction::new("compactor", self.version() as i64);
         let operation = DeltaOperation::Optimize { predicate: None, target_size: 0 };
-        let outcome = CommitBuilder::from(properties)
-            .with_actions(actions.collect())
-            .build(Some(&state), self.delta.log_store(), operation)
-            .await;
-        match outcome {
-            Ok(done) => {
-                self.delta.state = Some(done.snapshot());
-                Ok(Some(self.version()))
-            }
+        match self.land(actions.collect(), vec![compactor], operation).await {
+            Ok(()) => Ok(Some(self.version())),
             Err(failure) => {
                 warn!(table = %self.table, error = %failure, "A merge in {} failed; looking whether it landed", self.table);
                 self.delta.update_incremental(None).await?;
@@ -291,6 +356,7 @@ impl LakeTable {
     pub(crate) async fn commit(&mut self, prepared: &mut Prepared) -> Result<u64> {
         let (table, rows) = (self.table, prepared.rows);
         let failed = |source| Error::Commit { table, rows, source };
+        self.begin(prepared.upto.0.keys().copied()).await.map_err(failed)?;
         for tries in 1.. {
             // The snapshot whose offsets are compared is the one the commit is built on: the library refuses it if the
             // table has moved since, as its own retries are off.
@@ -303,34 +369,18 @@ impl LakeTable {
                 let expected = self.committed.next(*partition);
                 landed &= found == Some(*next);
                 if found != Some(expected) && !(prepared.attempted && found == Some(*next)) {
-                    return Err(Error::Fenced { table, expected, found });
+                    return Err(Error::Fenced { table, partition: *partition, expected, found });
                 }
             }
             if landed {
                 break;
             }
-            let state = self.delta.snapshot().map_err(failed)?.clone();
-            let offsets = prepared.upto.0.iter().map(|(p, next)| Transaction::new(app_id(&self.log_id, *p), *next));
-            let properties = CommitProperties::default()
-                .with_application_transactions(offsets.collect())
-                .with_max_retries(0)
-                .with_create_checkpoint(false)
-                .with_cleanup_expired_logs(Some(false));
             let partition_by = table.partitioned().then(|| vec!["month".to_owned()]);
+            let operation = DeltaOperation::Write { mode: SaveMode::Append, partition_by, predicate: None };
+            let adds = prepared.files.iter().cloned().map(Action::Add).collect();
             prepared.attempted = true;
-            let outcome = CommitBuilder::from(properties)
-                .with_actions(prepared.files.iter().cloned().map(Action::Add).collect())
-                .build(
-                    Some(&state),
-                    self.delta.log_store(),
-                    DeltaOperation::Write { mode: SaveMode::Append, partition_by, predicate: None },
-                )
-                .await;
-            match outcome {
-                Ok(done) => {
-                    self.delta.state = Some(done.snapshot());
-                    break;
-                }
+            match self.land(adds, transactions(&self.log_ids, &prepared.upto), operation).await {
+                Ok(()) => break,
                 Err(source) if tries >= COMMIT_TRIES => return Err(failed(source)),
                 Err(source) => {
                     warn!(table = %table, error = %source, tries, "A commit to {table} failed; looking whether it landed");
@@ -338,7 +388,7 @@ impl LakeTable {
                 }
             }
         }
-        self.committed = prepared.upto.clone();
+        prepared.upto.0.iter().for_each(|(partition, next)| self.committed.advance(*partition, *next));
         Ok(self.version())
     }
 }

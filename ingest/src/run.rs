@@ -115,7 +115,7 @@ pub async fn start(
         counts: Mutex::default(),
         stop: watch::channel(false).0,
     });
-    info!(offset = intake.position().next(0), "Ingest starts");
+    info!(position = %intake.position(), "Ingest starts");
     let reader = tokio::spawn(read(shared.clone(), source.clone(), publisher.clone(), clock.clone(), intake, config));
     let (commands, inbox) = mpsc::channel(16);
     let committer = Committer::new(lake, shared.clone(), source, publisher, clock, config);
@@ -163,16 +163,17 @@ impl Ingest {
 async fn belong_together(lake: &Lake, source: &dyn Source) -> Result<()> {
     let (start, end) = (source.start().await?, source.end().await?);
     for (table, open) in &lake.tables {
-        if source.log_id() != lake.log_id {
-            return Err(Error::OtherLog { table: *table, found: lake.log_id.clone(), expected: source.log_id().to_owned() });
+        let (table, expected) = (*table, source.log_ids().feeding(*table));
+        if open.log_ids != expected {
+            return Err(Error::OtherLog { table, found: open.log_ids.clone(), expected });
         }
-        for (partition, start) in &start.0 {
-            let (committed, end) = (open.committed.next(*partition), end.next(*partition));
-            if committed < *start {
-                return Err(Error::BehindLog { table: *table, committed, start: *start });
+        for (partition, start) in start.feeding(table).0 {
+            let (committed, end) = (open.committed.next(partition), end.next(partition));
+            if committed < start {
+                return Err(Error::BehindLog { table, partition, committed, start });
             }
             if committed > end {
-                return Err(Error::AheadOfLog { table: *table, committed, end });
+                return Err(Error::AheadOfLog { table, partition, committed, end });
             }
         }
     }
@@ -259,7 +260,7 @@ async fn serve(mut committer: Committer, shared: Arc<Shared>, mut inbox: mpsc::R
                     shared.stop.send_replace(true);
                     let _ = reader.await;
                     committer.finish().await;
-                    info!(offset = shared.tail.lock().upto.next(0), "Ingest stopped");
+                    info!(position = %shared.tail.lock().upto, "Ingest stopped");
                     let _ = reply.send(flushed);
                     return;
                 }

@@ -20,6 +20,7 @@ pub(crate) struct Tail {
 
 #[derive(Debug)]
 struct Held {
+    /// What feeds the table was read up to here when it came.
     reach: Position,
     batch: RecordBatch,
     bytes: usize,
@@ -36,7 +37,7 @@ impl Tail {
             let bytes = batch.get_array_memory_size();
             self.bytes += bytes;
             self.since.get_or_insert(now);
-            self.tables.entry(table).or_default().push_back(Held { reach: taken.upto.clone(), batch, bytes });
+            self.tables.entry(table).or_default().push_back(Held { reach: taken.upto.feeding(table), batch, bytes });
         }
         self.upto = taken.upto;
     }

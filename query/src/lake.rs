@@ -14,7 +14,7 @@ use datafusion::datasource::listing::PartitionedFile;
 use datafusion::execution::object_store::ObjectStoreUrl;
 use deltalake_core::{DeltaTable, DeltaTableBuilder, DeltaTableError, ensure_table_uri};
 use event::{Instant, Table};
-use eventlog::Position;
+use eventlog::{LogIds, Partition, Position};
 
 use crate::view::queried_schema;
 use crate::{Error, Result};
@@ -233,25 +233,24 @@ pub(crate) async fn open(lake: &Path, table: Table) -> Result<Option<DeltaTable>
     Ok(Some(delta))
 }
 
-/// The table property that names the log a table is filled from.
-const LOG_PROPERTY: &str = "hexiao.log";
-
-/// The id of the log that `delta` is filled from.
-pub(crate) fn log_id(delta: &DeltaTable) -> Option<String> {
-    delta.snapshot().ok()?.table_config().unknown_properties.get(LOG_PROPERTY).cloned()
+/// The ids of the log that `delta` is filled from.
+pub(crate) fn log_ids(delta: &DeltaTable) -> LogIds {
+    let Ok(snapshot) = delta.snapshot() else { return LogIds::default() };
+    LogIds::from_properties(|name| snapshot.table_config().unknown_properties.get(name).cloned())
 }
 
 /// How far the log is in the version `delta` stands at: the app transactions of its partitions, which count from 0.
 pub(crate) async fn committed_position(table: Table, delta: &DeltaTable) -> Result<Position> {
     let failed = |source| Error::Lake { table: table.name().to_owned(), source };
     let mut position = Position::default();
-    let Some(log_id) = log_id(delta) else { return Ok(position) };
     let log_store = delta.log_store();
-    for partition in 0.. {
-        let app_id = eventlog::app_id(&log_id, partition);
-        match delta.snapshot().map_err(failed)?.transaction_version(log_store.as_ref(), app_id).await.map_err(failed)? {
-            Some(next) => position.advance(partition, next),
-            None => break,
+    for (stream, log_id) in log_ids(delta).0 {
+        for number in 0.. {
+            let app_id = eventlog::app_id(&log_id, number);
+            match delta.snapshot().map_err(failed)?.transaction_version(log_store.as_ref(), app_id).await.map_err(failed)? {
+                Some(next) => position.advance(Partition { stream, number }, next),
+                None => break,
+            }
         }
     }
     Ok(position)

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use event::{Instant, Table};
-use eventlog::{Intake, IntakeConfig, KnownEvents, Position, Segment, outbox};
+use eventlog::{Intake, IntakeConfig, KnownEvents, Partition, Position, Segment, outbox};
 use rusqlite::{Connection, OpenFlags};
 
 use crate::view::View;
@@ -34,8 +34,13 @@ pub async fn load(data: &Path) -> Result<Arc<View>> {
         if !ledger.exists() {
             return Ok(Arc::new(view));
         }
-        let log_id = deltas.values().flatten().find_map(lake::log_id);
-        let (file, from) = (ledger.clone(), view.position().next(0));
+        let log_ids = deltas.values().flatten().map(lake::log_ids).find(|ids| !ids.0.is_empty()).unwrap_or_default();
+        let log_id = log_ids.of(Partition::WHOLE).map(str::to_owned);
+        if log_id.is_none() && !log_ids.0.is_empty() {
+            // Filled from topics: the ledger's own log is on its way there.
+            return Ok(Arc::new(view));
+        }
+        let (file, from) = (ledger.clone(), view.position().next(Partition::WHOLE));
         let copied = blocking(move || copy(&file, log_id.as_deref(), from)).await?;
         let Some(log) = copied else { continue };
         return blocking(move || {
@@ -81,7 +86,7 @@ fn copy(file: &Path, log_id: Option<&str>, from: i64) -> Result<Option<Log>> {
     while next < end {
         let chunk = outbox::read(&transaction, next, CHUNK_BYTES).map_err(failed)?;
         let Some(last) = chunk.last() else { break };
-        next = last.next_offset();
+        next = last.next_offset;
         segments.extend(chunk);
     }
     let recorded_at = outbox::last_recorded_at(&transaction).map_err(failed)?;

@@ -6,7 +6,7 @@ use arrow::array::{ArrayRef, Int32Array, Int64Array, RecordBatch, StringViewArra
 use datafusion::catalog::TableProvider;
 use datafusion::common::Result;
 use datafusion::datasource::MemTable;
-use event::Instant;
+use event::{Instant, Stream};
 
 use crate::schemas::Sources;
 use crate::view::View;
@@ -47,13 +47,14 @@ fn instant(values: impl IntoIterator<Item = Option<Instant>>) -> ArrayRef {
     Arc::new(micros.with_timezone("UTC"))
 }
 
-/// One row per table: its Delta version, how far the log is in it, its size, and its rows in the tail.
+/// One row per table: its Delta version, how far the log is in it (all partitions together), its size, and its rows in the
+/// tail.
 fn versions(view: &View) -> Result<RecordBatch> {
     let tables: Vec<_> = view.tables.iter().collect();
     Ok(RecordBatch::try_from_iter_with_nullable([
         ("table_name", text(tables.iter().map(|(t, _)| Some(t.name()))), false),
         ("version", int(tables.iter().map(|(_, t)| t.lake.version.map(|v| v as i64))), true),
-        ("next_offset", int(tables.iter().map(|(_, t)| t.lake.version.map(|_| t.lake.upto.next(0)))), true),
+        ("next_offset", int(tables.iter().map(|(_, t)| t.lake.version.map(|_| t.lake.upto.0.values().sum()))), true),
         ("files", int(tables.iter().map(|(_, t)| Some(t.lake.files.len() as i64))), false),
         ("rows", int(tables.iter().map(|(_, t)| Some(t.lake.files.iter().map(|f| f.rows as i64).sum()))), false),
         ("bytes", int(tables.iter().map(|(_, t)| Some(t.lake.files.iter().map(|f| f.bytes as i64).sum()))), false),
@@ -75,12 +76,13 @@ fn files(view: &View) -> Result<RecordBatch> {
 
 /// One row per partition of the log: up to where it is included, and how old the newest entry included is.
 fn lag(view: &View, facts: &Facts) -> Result<RecordBatch> {
-    let partitions: Vec<(i32, i64)> = view.position.0.iter().map(|(p, o)| (*p, *o)).collect();
+    let partitions: Vec<_> = view.position.0.iter().collect();
     let same = |value| std::iter::repeat_n(value, partitions.len());
     let lag_ms = view.as_of.map(|at| (facts.now.0 - at.0) / 1000);
     Ok(RecordBatch::try_from_iter_with_nullable([
-        ("log_partition", Arc::new(Int32Array::from_iter_values(partitions.iter().map(|(p, _)| *p))) as ArrayRef, false),
-        ("next_offset", int(partitions.iter().map(|(_, o)| Some(*o))), false),
+        ("log_partition", Arc::new(Int32Array::from_iter_values(partitions.iter().map(|(p, _)| p.number))) as ArrayRef, false),
+        ("stream", text(partitions.iter().map(|(p, _)| p.stream.map(Stream::name))), true),
+        ("next_offset", int(partitions.iter().map(|(_, next)| Some(**next))), false),
         ("as_of", instant(same(view.as_of)), true),
         ("now", instant(partitions.iter().map(|_| Some(facts.now))), false),
         ("lag_ms", int(partitions.iter().map(|_| lag_ms)), true),

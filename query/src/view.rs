@@ -7,7 +7,7 @@ use arrow::array::RecordBatch;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use arrow::error::ArrowError;
 use event::{Instant, Table};
-use eventlog::Position;
+use eventlog::{Partition, Position};
 use serde::Serialize;
 
 use crate::lake::Committed;
@@ -37,7 +37,7 @@ pub struct Freshness {
     /// Delta version per table; tables that do not exist yet are left out.
     pub lake_versions: BTreeMap<&'static str, u64>,
     /// Next offset per partition of the log: everything below it is included.
-    pub log_position: BTreeMap<i32, i64>,
+    pub log_position: BTreeMap<Partition, i64>,
     /// Rows that come from the tail.
     pub tail_rows: u64,
 }
@@ -79,7 +79,7 @@ impl View {
     pub(crate) fn append(&mut self, batches: &[(Table, RecordBatch)]) -> Result<(), ArrowError> {
         for (table, batch) in batches {
             let entry = self.tables.get_mut(table).expect("a View has every table");
-            let new = crate::tail::above(batch, &entry.lake.upto);
+            let new = crate::tail::above(*table, batch, &entry.lake.upto);
             if new.true_count() == batch.num_rows() {
                 entry.tail.push(batch, &queried_schema(*table))?;
             } else {
@@ -92,7 +92,7 @@ impl View {
     /// Replaces a table's commit by a later one and forgets the tail's rows that it holds.
     pub(crate) fn advance(&mut self, table: Table, lake: Arc<Committed>) -> Result<(), ArrowError> {
         let entry = self.tables.get_mut(&table).expect("a View has every table");
-        entry.tail.drop_below(&lake.upto)?;
+        entry.tail.drop_below(table, &lake.upto)?;
         entry.lake = lake;
         Ok(())
     }
@@ -101,9 +101,9 @@ impl View {
     /// complete up to there too, even if their own table has not moved for long because there were none.
     pub(crate) fn committed_everywhere(&self) -> Position {
         let streams = || self.tables.iter().filter(|(table, t)| matches!(table, Table::Events(_)) && t.lake.version.is_some());
-        let reached = || streams().map(|(_, t)| &t.lake.upto);
-        let partitions = reached().flat_map(|p| p.0.keys());
-        let lowest = |partition| reached().map(|p| p.next(partition)).min().unwrap_or(0);
+        let partitions = streams().flat_map(|(_, t)| t.lake.upto.0.keys());
+        let fed = |partition: Partition| streams().filter(move |(table, _)| partition.feeds(**table));
+        let lowest = |partition| fed(partition).map(|(_, t)| t.lake.upto.next(partition)).min().unwrap_or(0);
         Position(partitions.map(|p| (*p, lowest(*p))).collect())
     }
 

@@ -1,6 +1,7 @@
 -- outbox: the embedded event log, in the ledger's own file. Idempotent.
 -- event_log, grain: log partition (the embedded log has one, 0).
 -- outbox, grain: segment, one or more consecutive messages of one stream recorded at one instant.
+-- relays, grain: where the log is relayed to.
 
 CREATE TABLE IF NOT EXISTS event_log (
     partition   INTEGER PRIMARY KEY,
@@ -22,4 +23,10 @@ CREATE TABLE IF NOT EXISTS outbox (
     -- 0: body is the one message; 1: body is zstd of the messages joined by line feeds.
     compressed   INTEGER NOT NULL,
     body         BLOB    NOT NULL
+);
+
+CREATE TABLE IF NOT EXISTS relays (
+    target     TEXT   PRIMARY KEY,
+    -- Everything below it is acknowledged there.
+    relayed_to BIGINT NOT NULL
 );

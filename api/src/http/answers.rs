@@ -10,7 +10,7 @@ use futures::TryStreamExt;
 use query::{Answer, Format, Freshness, View};
 
 use super::App;
-use super::extract::{WaitFor, show_position};
+use super::extract::WaitFor;
 use super::problem::{Problem, chain};
 
 /// Formats on offer, the preferred one first.
@@ -21,14 +21,14 @@ pub async fn view(app: &App, wait_for: &WaitFor) -> Result<std::sync::Arc<View>,
     let end = Position::single(*app.ledger.end().borrow());
     let wanted = wait_for.0.clone().unwrap_or_else(|| end.clone());
     if !end.covers(&wanted) {
-        let said = format!("This log has no position {} yet", show_position(&wanted));
+        let said = format!("This log has no position {wanted} yet");
         return Err(Problem::bad_field("Hexiao-Wait-For", said));
     }
     app.views.wait_for(&wanted, app.limits.wait).await.map_err(|error| match error {
         query::Error::NotYetVisible { waited } => {
-            let at = show_position(app.views.current().position());
+            let at = app.views.current().position().to_string();
             let waited = waited.as_secs_f64();
-            let said = format!("Read up to {at}, not yet up to {}, after {waited} s; try again", show_position(&wanted));
+            let said = format!("Read up to {at}, not yet up to {wanted}, after {waited} s; try again");
             Problem::unavailable("not_yet_visible", said).allowing(serde_json::json!({ "wait_for": at }))
         }
         other => other.into(),

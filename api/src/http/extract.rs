@@ -118,27 +118,10 @@ impl<S: Send + Sync> FromRequestParts<S> for WaitFor {
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
         const NAME: &str = "Hexiao-Wait-For";
         let Some(value) = parts.headers.get(NAME) else { return Ok(WaitFor(None)) };
-        let position = value.to_str().ok().and_then(parse_position);
+        let position = value.to_str().ok().and_then(|text| text.parse::<Position>().ok());
         let wrong = || Problem::bad_field(NAME, "Hexiao-Wait-For takes a position as Hexiao-Position gives it, such as 0:1234");
         position.map(|p| WaitFor(Some(p))).ok_or_else(wrong)
     }
-}
-
-/// Writes a position as headers carry it: `partition:next offset`, joined by commas.
-pub fn show_position(position: &Position) -> String {
-    let parts: Vec<String> = position.0.iter().map(|(partition, next)| format!("{partition}:{next}")).collect();
-    parts.join(",")
-}
-
-/// Reads what [`show_position`] writes; a bare offset is one of partition 0.
-pub fn parse_position(text: &str) -> Option<Position> {
-    let mut position = Position::default();
-    for part in text.split(',') {
-        let (partition, next) = part.trim().split_once(':').unwrap_or(("0", part.trim()));
-        let next = next.parse().ok().filter(|next: &i64| *next >= 0)?;
-        position.advance(partition.parse().ok()?, next);
-    }
-    Some(position)
 }
 
 /// What serde says of a value of the wrong shape: `lines[0].units: invalid type …`, or ``missing field `units` ``.
@@ -195,18 +178,5 @@ mod tests {
             expect![[r#"Some("limit"): invalid digit found in string"#]],
         );
         check("something else went wrong", expect![[r#"None: something else went wrong"#]]);
-    }
-
-    #[test]
-    fn a_position_reads_back() {
-        fn check(text: &str, expected: Expect) {
-            expected.assert_eq(&parse_position(text).map_or("none".into(), |p| show_position(&p)));
-        }
-        check("0:12", expect!["0:12"]);
-        check("12", expect!["0:12"]);
-        check("0:12, 3:4", expect!["0:12,3:4"]);
-        check("0:-1", expect!["none"]);
-        check("", expect!["none"]);
-        check("x:1", expect!["none"]);
     }
 }

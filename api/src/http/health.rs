@@ -5,6 +5,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
+use eventlog::Partition;
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -33,7 +34,7 @@ pub struct Readiness {
 #[utoipa::path(get, path = "/readyz", tag = "operation", responses((status = 200, body = Readiness)))]
 pub async fn ready(State(app): State<App>) -> Result<Json<Readiness>, Problem> {
     let status = app.ingest.status();
-    let (log_end, visible_to) = (log_end(&app), app.views.current().position().next(0));
+    let (log_end, visible_to) = (log_end(&app), app.views.current().position().next(Partition::WHOLE));
     if status.ended {
         let why = status.last_error.unwrap_or_else(|| "no reason was left".into());
         return Err(Problem::unavailable("ingest_ended", format!("Ingest has ended, restart the process: {why}")));
@@ -66,7 +67,7 @@ fn figures(app: &App) -> Vec<Figure> {
     let one = |name, help, kind, value| Figure { name, help, kind, table: None, value };
     let mut figures = vec![
         one("log_end", "Next offset of the log", Gauge, log_end(app)),
-        one("visible_to", "Offset up to which answers include the log", Gauge, view.position().next(0)),
+        one("visible_to", "Offset up to which answers include the log", Gauge, view.position().next(Partition::WHOLE)),
         one("tail_rows", "Rows that answers take from the tail", Gauge, view.freshness().tail_rows as i64),
         one("tail_bytes", "Bytes of rows that stand in no commit yet", Gauge, status.tail_bytes as i64),
         one("ingest_ended", "1 if ingest gave up and the process must be restarted", Gauge, status.ended.into()),
@@ -82,7 +83,9 @@ fn figures(app: &App) -> Vec<Figure> {
     ];
     type Read = fn(&ingest::TableStatus) -> i64;
     let of_tables: [(&str, &str, FigureKind, Read); 5] = [
-        ("committed_offset", "Offset up to which the table's commit holds the log", Gauge, |t| t.committed.next(0)),
+        ("committed_offset", "Offset up to which the table's commit holds the log", Gauge, |t| {
+            t.committed.next(Partition::WHOLE)
+        }),
         ("lake_version", "Delta version of the table", Gauge, |t| t.version as i64),
         ("lake_files", "Live files of the table", Gauge, |t| t.files as i64),
         ("uncommitted_rows", "Rows of the table in no commit yet", Gauge, |t| t.tail_rows as i64),

@@ -9,7 +9,6 @@ use redemption::Refusal;
 use serde::Serialize;
 
 use super::App;
-use super::extract::show_position;
 use super::problem::Problem;
 
 /// Position after a write: handed back as `Hexiao-Wait-For`, an answer includes it.
@@ -56,7 +55,7 @@ impl<T: Serialize> IntoResponse for Recorded<T> {
 
 /// Adds the headers of a write.
 pub fn mark(response: &mut Response, position: i64, repeated: bool) {
-    if let Ok(position) = HeaderValue::from_str(&show_position(&Position::single(position))) {
+    if let Ok(position) = HeaderValue::from_str(&Position::single(position).to_string()) {
         response.headers_mut().insert(POSITION, position);
     }
     if repeated {

@@ -14,7 +14,7 @@ pub const DEAD_LETTERS: &str = "dead_letters";
 /// A message that is not an event.
 #[derive(Clone, Debug, PartialEq)]
 pub struct DeadLetter {
-    /// Name of the topic it was read from; embedded, the stream's.
+    /// The stream whose topic it was read from; its name without the topics' prefix.
     pub topic: String,
     /// Its place in the log.
     pub place: Place,

@@ -2,6 +2,8 @@
 
 use event::Instant;
 
+use crate::Partition;
+
 /// Why the log could not be written, read or understood.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -14,16 +16,24 @@ pub enum Error {
         source: rusqlite::Error,
     },
     /// The log was deleted up to beyond where it should be read from.
-    #[error("the log is needed from offset {from} and was pruned up to {pruned_to}")]
+    #[error("{log} is needed from offset {from} and was pruned up to {pruned_to}")]
     Pruned {
+        /// What people call the partition: `the log`, or topic and number.
+        log: String,
+        /// The partition.
+        partition: Partition,
         /// Where reading should start.
         from: i64,
         /// The first offset that is left.
         pruned_to: i64,
     },
     /// The log ends before where it should be read from: it is not the log that was read.
-    #[error("the log is needed from offset {from} and ends at {end}")]
+    #[error("{log} is needed from offset {from} and ends at {end}")]
     Ahead {
+        /// What people call the partition: `the log`, or topic and number.
+        log: String,
+        /// The partition.
+        partition: Partition,
         /// Where reading should start.
         from: i64,
         /// The log's end.
@@ -46,6 +56,36 @@ pub enum Error {
         recorded_at: Instant,
         /// What is wrong.
         what: &'static str,
+    },
+    /// The brokers did not do it.
+    #[error("could not {attempt}")]
+    Kafka {
+        /// What was attempted.
+        attempt: String,
+        /// What librdkafka says.
+        source: rdkafka::error::KafkaError,
+    },
+    /// A topic is missing.
+    #[error("there is no topic {topic}; create the topics first")]
+    NoTopic {
+        /// Its name.
+        topic: String,
+    },
+    /// Brokers without topic ids can't be told that a topic was made anew.
+    #[error("the brokers tell no id of the topic {topic}: Kafka 2.8 or newer is needed")]
+    NoTopicId {
+        /// Its name.
+        topic: String,
+    },
+    /// A topic was deleted and created again since it was read.
+    #[error("the topic {topic} was deleted and created again: {expected} was read, and now it is {found}")]
+    OtherTopic {
+        /// Its name.
+        topic: String,
+        /// The id that was read.
+        expected: String,
+        /// The id it has now.
+        found: String,
     },
     /// Files of the lake could not be searched for known events.
     #[error("could not look for known events in {file}")]

@@ -8,7 +8,7 @@ use event::{Clock, Instant, Stream};
 use rusqlite::{Connection, OptionalExtension, params};
 
 use crate::error::{Result, attempt};
-use crate::{Body, Error, Segment};
+use crate::{Body, Error, Partition, Segment};
 
 /// A segment has at most this many messages: 4,096 of 437 B are 1.8 MB of NDJSON, 0.2 MB compressed, which one read brings
 /// without stalling its neighbours.
@@ -100,7 +100,7 @@ pub fn read(conn: &Connection, from: i64, max_bytes: usize) -> Result<Vec<Segmen
         if expected.is_some_and(|offset| offset != segment.first_offset) {
             return Err(Error::Damaged { offset: segment.first_offset, what: "messages before it are missing".to_owned() });
         }
-        expected = Some(segment.next_offset());
+        expected = Some(segment.next_offset);
         bytes += segment.body.bytes().len();
         segments.push(segment);
         if bytes >= max_bytes {
@@ -110,7 +110,7 @@ pub fn read(conn: &Connection, from: i64, max_bytes: usize) -> Result<Vec<Segmen
     // Read after the rows: `pruned_to` only grows, so what it allows now it allowed when the rows were read.
     let pruned_to = pruned_to(conn)?;
     if from < pruned_to {
-        return Err(Error::Pruned { from, pruned_to });
+        return Err(Error::Pruned { log: Partition::WHOLE.log(), partition: Partition::WHOLE, from, pruned_to });
     }
     if segments.first().is_some_and(|s| s.first_offset > from) {
         return Err(Error::Damaged { offset: from, what: "messages are missing".to_owned() });
@@ -138,6 +138,24 @@ pub fn log_id(conn: &Connection) -> Result<String> {
     conn.prepare_cached("SELECT log_id FROM event_log WHERE partition = 0")
         .and_then(|mut s| s.query_row([], |row| row.get(0)))
         .map_err(attempt("read the log's id"))
+}
+
+/// Up to where the log is relayed to `target`; `None` if it never was.
+pub fn relayed_to(conn: &Connection, target: &str) -> Result<Option<i64>> {
+    conn.prepare_cached("SELECT relayed_to FROM relays WHERE target = ?1")
+        .and_then(|mut s| s.query_row([target], |row| row.get(0)).optional())
+        .map_err(attempt("read how far the log is relayed"))
+}
+
+/// Notes that everything below `relayed_to` is acknowledged by `target`; never less than before.
+pub fn note_relayed(conn: &Connection, target: &str, relayed_to: i64) -> Result<()> {
+    conn.prepare_cached(
+        "INSERT INTO relays (target, relayed_to) VALUES (?1, ?2)
+         ON CONFLICT (target) DO UPDATE SET relayed_to = max(relayed_to, excluded.relayed_to)",
+    )
+    .and_then(|mut s| s.execute(params![target, relayed_to]))
+    .map_err(attempt("note how far the log is relayed"))?;
+    Ok(())
 }
 
 /// Deletes the oldest segments that lie whole below `below`, at most `max_rows` of them and 4 MiB, and gives pages back to
@@ -256,7 +274,14 @@ fn segment(row: &rusqlite::Row<'_>) -> Result<Segment> {
     let (first_offset, count, stream, recorded_at, compressed, body) = read().map_err(failed)?;
     let stream = stream.parse().map_err(|what| Error::Damaged { offset: first_offset, what })?;
     let body = if compressed { Body::ZstdLines(body) } else { Body::One(body) };
-    Ok(Segment { partition: 0, first_offset, count, stream, recorded_at: Instant(recorded_at), body })
+    Ok(Segment {
+        partition: Partition::WHOLE,
+        first_offset,
+        next_offset: first_offset + i64::from(count),
+        stream,
+        recorded_at: Instant(recorded_at),
+        body,
+    })
 }
 
 fn counter(conn: &Connection, sql: &str) -> Result<i64> {

@@ -10,7 +10,7 @@ use rusqlite::{Connection, OpenFlags};
 use tokio::sync::watch;
 
 use crate::error::{Result, attempt};
-use crate::{Error, Position, Segment, Source, outbox};
+use crate::{Error, LogIds, Partition, Position, Segment, Source, outbox};
 
 /// Writers in other processes can't wake us; 100 ms keeps their events well within a second of freshness for ten tiny
 /// reads a second.
@@ -25,7 +25,7 @@ const PRUNE_ROWS: usize = 2_000;
 /// Reads the outbox of a ledger's file.
 #[derive(Debug)]
 pub struct OutboxSource {
-    log_id: String,
+    log_ids: LogIds,
     reader: Arc<Mutex<Connection>>,
     pruner: Arc<Mutex<Connection>>,
     appended: Option<watch::Receiver<i64>>,
@@ -44,8 +44,8 @@ impl OutboxSource {
         };
         let reader = open(true).map_err(attempt("open the log"))?;
         let pruner = open(false).map_err(attempt("open the log"))?;
-        let log_id = outbox::log_id(&reader)?;
-        Ok(OutboxSource { log_id, reader: Arc::new(Mutex::new(reader)), pruner: Arc::new(Mutex::new(pruner)), appended })
+        let log_ids = LogIds::single(outbox::log_id(&reader)?);
+        Ok(OutboxSource { log_ids, reader: Arc::new(Mutex::new(reader)), pruner: Arc::new(Mutex::new(pruner)), appended })
     }
 
     /// Runs `work` on the reader's connection, off the async threads.
@@ -64,8 +64,8 @@ async fn on_connection<T: Send + 'static>(
 
 #[async_trait]
 impl Source for OutboxSource {
-    fn log_id(&self) -> &str {
-        &self.log_id
+    fn log_ids(&self) -> &LogIds {
+        &self.log_ids
     }
 
     async fn start(&self) -> Result<Position> {
@@ -77,13 +77,13 @@ impl Source for OutboxSource {
     }
 
     async fn read(&self, from: &Position, max_bytes: usize) -> Result<Vec<Segment>> {
-        let from = from.next(0);
+        let from = from.next(Partition::WHOLE);
         self.with_reader(move |conn| {
             let segments = outbox::read(conn, from, max_bytes)?;
             if segments.is_empty() {
                 let end = outbox::end(conn)?;
                 if from > end {
-                    return Err(Error::Ahead { from, end });
+                    return Err(Error::Ahead { log: Partition::WHOLE.log(), partition: Partition::WHOLE, from, end });
                 }
             }
             Ok(segments)
@@ -92,14 +92,14 @@ impl Source for OutboxSource {
     }
 
     async fn wait(&self, from: &Position) -> Result<()> {
-        let from = from.next(0);
+        let from = from.next(Partition::WHOLE);
         let mut appended = self.appended.clone();
         loop {
             // Marked as seen before the log is asked, so that what comes in between wakes us.
             if appended.as_mut().is_some_and(|rx| *rx.borrow_and_update() > from) {
                 return Ok(());
             }
-            if self.end().await?.next(0) > from {
+            if self.end().await?.next(Partition::WHOLE) > from {
                 return Ok(());
             }
             match &mut appended {
@@ -115,7 +115,7 @@ impl Source for OutboxSource {
     }
 
     async fn prune(&self, below: &Position) -> Result<bool> {
-        let below = below.next(0);
+        let below = below.next(Partition::WHOLE);
         on_connection(&self.pruner, move |conn| outbox::prune(conn, below, PRUNE_ROWS).map(|deleted| deleted > 0)).await
     }
 }
@@ -129,7 +129,7 @@ mod tests {
 
     use super::OutboxSource;
     use crate::source_conformance::{self as conformance, Log};
-    use crate::{Position, Source, outbox};
+    use crate::{Partition, Position, Source, outbox};
 
     struct Outbox {
         conn: Connection,
@@ -154,16 +154,21 @@ mod tests {
         fn source(&self) -> &dyn Source {
             &self.source
         }
-        fn append(&mut self, stream: Stream, messages: &[&str]) {
+        async fn append(&mut self, stream: Stream, messages: &[&str]) -> Vec<(Partition, i64)> {
             let messages: Vec<_> = messages.iter().map(|m| m.as_bytes().to_vec()).collect();
             let appended = outbox::append(&self.conn, &SystemClock, stream, &messages).unwrap();
             self.appended.send_replace(appended.next_offset);
+            (appended.first_offset..appended.next_offset).map(|offset| (Partition::WHOLE, offset)).collect()
+        }
+        async fn forget(&mut self, below: &Position) {
+            while self.source.prune(below).await.unwrap() {}
         }
     }
 
     #[tokio::test]
     async fn the_outbox_is_a_source() {
         conformance::reads_what_was_appended(new()).await;
+        conformance::what_comes_while_it_is_read_comes_once_and_in_order(new()).await;
         conformance::reading_beyond_the_end_is_an_error(new()).await;
         conformance::what_is_pruned_is_an_error_and_not_a_gap(new()).await;
         conformance::waiting_ends_when_something_comes(new()).await;

@@ -6,20 +6,20 @@ use std::io::{BufRead, Read};
 use event::{Instant, Stream};
 
 use crate::error::Result;
-use crate::{Error, outbox};
+use crate::{Error, Partition, outbox};
 
-/// A run of consecutive messages of one stream, recorded at one instant.
+/// A run of messages of one stream and one partition.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Segment {
     /// Partition of the log.
-    pub partition: i32,
-    /// Offset of the first message.
+    pub partition: Partition,
+    /// Where it begins.
     pub first_offset: i64,
-    /// How many messages; their offsets are consecutive.
-    pub count: u32,
+    /// Where the next segment begins: everything below it has been handed out.
+    pub next_offset: i64,
     /// Their stream.
     pub stream: Stream,
-    /// When the log recorded them.
+    /// When the log recorded the last of them.
     pub recorded_at: Instant,
     /// The messages.
     pub body: Body,
@@ -30,15 +30,35 @@ pub struct Segment {
 pub enum Body {
     /// One message, as it is.
     One(Vec<u8>),
-    /// Messages joined by line feeds, compressed with zstd. A message holds no line feed.
+    /// A message at each offset, recorded at one instant: joined by line feeds, compressed with zstd. A message holds no
+    /// line feed.
     ZstdLines(Vec<u8>),
+    /// Messages one behind the other in `bytes`, each with its place. Offsets without one hold no message: tombstones,
+    /// markers of transactions, what was compacted away.
+    Placed {
+        /// All messages.
+        bytes: Vec<u8>,
+        /// The place of each, offsets ascending.
+        places: Vec<MessagePlace>,
+    },
+}
+
+/// Where a message of a [`Body::Placed`] stands.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct MessagePlace {
+    /// Its offset.
+    pub offset: i64,
+    /// When the log recorded it.
+    pub recorded_at: Instant,
+    /// Where it ends in the bytes; the next one begins there.
+    pub end: usize,
 }
 
 impl Body {
     /// As stored.
     pub fn bytes(&self) -> &[u8] {
         match self {
-            Body::One(bytes) | Body::ZstdLines(bytes) => bytes,
+            Body::One(bytes) | Body::ZstdLines(bytes) | Body::Placed { bytes, .. } => bytes,
         }
     }
 }
@@ -46,16 +66,25 @@ impl Body {
 /// The messages of a segment, unpacked.
 #[derive(Debug)]
 pub struct Messages<'a> {
-    first_offset: i64,
     bytes: Cow<'a, [u8]>,
-    /// End of each message in `bytes`; a line feed lies between two.
-    ends: Vec<u32>,
+    places: Places<'a>,
+}
+
+#[derive(Debug)]
+enum Places<'a> {
+    /// One at each offset from the first on: the end of each in the bytes; a line feed lies between two.
+    Lines {
+        first_offset: i64,
+        recorded_at: Instant,
+        ends: Vec<u32>,
+    },
+    Each(&'a [MessagePlace]),
 }
 
 impl Segment {
-    /// Offset after the last message.
-    pub fn next_offset(&self) -> i64 {
-        self.first_offset + i64::from(self.count)
+    /// Offsets it covers.
+    pub fn offsets(&self) -> std::ops::Range<i64> {
+        self.first_offset..self.next_offset
     }
 
     /// Unpacks the messages.
@@ -64,14 +93,16 @@ impl Segment {
     /// [`Error::Damaged`] if the body is not what a writer of ours writes.
     pub fn messages(&self) -> Result<Messages<'_>> {
         let damaged = |what: String| Error::Damaged { offset: self.first_offset, what };
+        let places = |ends| Places::Lines { first_offset: self.first_offset, recorded_at: self.recorded_at, ends };
         let lines = match &self.body {
             Body::One(message) => {
-                let whole = vec![message.len() as u32];
-                return Ok(Messages { first_offset: self.first_offset, bytes: Cow::Borrowed(message), ends: whole });
+                return Ok(Messages { bytes: Cow::Borrowed(message), places: places(vec![message.len() as u32]) });
             }
+            Body::Placed { bytes, places } => return Ok(Messages { bytes: Cow::Borrowed(bytes), places: Places::Each(places) }),
             Body::ZstdLines(packed) => unpack(packed).map_err(|e| damaged(format!("its messages can't be unpacked: {e}")))?,
         };
-        let mut ends = Vec::with_capacity(self.count as usize);
+        let count = (self.next_offset - self.first_offset) as usize;
+        let mut ends = Vec::with_capacity(count);
         // `skip_until` is the one search of the standard library that goes by the system's `memchr`: ten times as fast as a
         // loop over the bytes.
         let mut rest = lines.as_slice();
@@ -83,28 +114,61 @@ impl Segment {
             ends.push(end as u32 - 1);
         }
         // A line feed may also stand at the very end, as NDJSON has it.
-        if ends.len() < self.count as usize {
+        if ends.len() < count {
             ends.push(lines.len() as u32);
         }
-        if ends.len() != self.count as usize || ends.last().is_some_and(|end| (*end as usize) + 1 < lines.len()) {
-            return Err(damaged(format!("it says {} messages and has another number of lines", self.count)));
+        if ends.len() != count || ends.last().is_some_and(|end| (*end as usize) + 1 < lines.len()) {
+            return Err(damaged(format!("it says {count} messages and has another number of lines")));
         }
-        Ok(Messages { first_offset: self.first_offset, bytes: Cow::Owned(lines), ends })
+        Ok(Messages { bytes: Cow::Owned(lines), places: places(ends) })
     }
 }
 
 impl Messages<'_> {
-    /// Each message with its offset, in order.
-    pub fn iter(&self) -> impl Iterator<Item = (i64, &[u8])> {
-        self.ends.iter().enumerate().map(|(i, end)| {
-            let start = if i == 0 { 0 } else { self.ends[i - 1] as usize + 1 };
-            (self.first_offset + i as i64, &self.bytes[start..*end as usize])
-        })
+    /// How many.
+    pub fn len(&self) -> usize {
+        match &self.places {
+            Places::Lines { ends, .. } => ends.len(),
+            Places::Each(places) => places.len(),
+        }
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Each message with its offset and when it was recorded, in order.
+    pub fn iter(&self) -> impl Iterator<Item = (i64, Instant, &[u8])> {
+        (0..self.len()).map(|i| self.nth(i))
+    }
+
+    /// The message at `offset` and when it was recorded.
+    pub fn at(&self, offset: i64) -> Option<(Instant, &[u8])> {
+        let i = match &self.places {
+            Places::Lines { first_offset, .. } => usize::try_from(offset - first_offset).ok().filter(|i| *i < self.len())?,
+            Places::Each(places) => places.binary_search_by_key(&offset, |place| place.offset).ok()?,
+        };
+        let (_, recorded_at, message) = self.nth(i);
+        Some((recorded_at, message))
     }
 
     /// Bytes of all messages together.
     pub fn bytes(&self) -> usize {
         self.bytes.len()
+    }
+
+    fn nth(&self, i: usize) -> (i64, Instant, &[u8]) {
+        match &self.places {
+            Places::Lines { first_offset, recorded_at, ends } => {
+                let start = if i == 0 { 0 } else { ends[i - 1] as usize + 1 };
+                (first_offset + i as i64, *recorded_at, &self.bytes[start..ends[i] as usize])
+            }
+            Places::Each(places) => {
+                let start = if i == 0 { 0 } else { places[i - 1].end };
+                (places[i].offset, places[i].recorded_at, &self.bytes[start..places[i].end])
+            }
+        }
     }
 }
 

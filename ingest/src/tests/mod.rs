@@ -1,12 +1,14 @@
 //! The log into the lake, whole: what is committed, what a crash leaves, who is refused.
 
+mod kafka;
+mod topics;
 mod world;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use event::{Instant, Stream, Table};
-use eventlog::{Position, Source};
+use eventlog::{LogIds, Position, Source};
 
 use crate::tests::world::{Fault, Flaky, World, config, redeemed, refused};
 use crate::{Error, Lake};
@@ -192,10 +194,10 @@ async fn lake_and_log_that_do_not_belong_together_are_refused() {
     world.append(Stream::Redemptions, &[redeemed(1, 3), redeemed(2, 3)]);
     ingest.stop().await.unwrap();
     let dir = world.dir.path().join("lake");
-    let other = Lake::open_or_create(&dir, "other", &Position::single(2)).await;
+    let other = Lake::open_or_create(&dir, &LogIds::single("other"), &Position::single(2)).await;
     assert!(matches!(other, Err(Error::OtherLog { .. })));
     // The ledger was restored from before the second message.
-    let older = Lake::open_or_create(&dir, world.source().log_id(), &Position::single(1)).await;
+    let older = Lake::open_or_create(&dir, world.source().log_ids(), &Position::single(1)).await;
     assert!(matches!(older, Err(Error::AheadOfLog { committed: 2, end: 1, .. })));
     // The lake was lost and the log has forgotten what it held.
     std::fs::remove_dir_all(&dir).unwrap();

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use arrow::array::{Array, AsArray, RecordBatch};
-use arrow::datatypes::Int64Type;
+use arrow::datatypes::{Int32Type, Int64Type};
 use async_trait::async_trait;
 use bytes::Bytes;
 use deltalake_core::kernel::engine::arrow_conversion::TryIntoKernel;
@@ -17,7 +17,7 @@ use deltalake_core::kernel::{Action, StructType, Transaction};
 use deltalake_core::operations::create::CreateBuilder;
 use deltalake_core::{DeltaTableBuilder, ensure_table_uri};
 use event::{Event, Instant, ManualClock, Place, Redemption, Rows, Stream, Table};
-use eventlog::{OutboxSource, Position, Publisher, Source, Taken, outbox};
+use eventlog::{OutboxSource, Partition, Position, Publisher, Source, Taken, outbox};
 use futures::stream::BoxStream;
 use object_store::path::Path;
 use object_store::{
@@ -94,7 +94,7 @@ impl World {
     async fn open_on(&self, store: Arc<dyn ObjectStore>) -> Result<Lake, Error> {
         let source = self.source();
         let end = source.end().await.unwrap();
-        Lake::open_on(store, &self.dir.path().join("lake"), source.log_id(), &end).await
+        Lake::open_on(store, &self.dir.path().join("lake"), source.log_ids(), &end).await
     }
 
     pub(crate) async fn start(&self, config: IngestConfig) -> Result<Ingest, Error> {
@@ -105,6 +105,13 @@ impl World {
         let lake = self.open_on(store).await?;
         self.publisher.begin();
         crate::start(lake, Arc::new(self.source()), self.publisher.clone(), self.clock.clone(), config).await
+    }
+
+    /// Ingests another log than the ledger's into the same lake.
+    pub(crate) async fn start_from(&self, source: Arc<dyn Source>, config: IngestConfig) -> Result<Ingest, Error> {
+        let lake = Lake::open_or_create(&self.dir.path().join("lake"), source.log_ids(), &source.end().await.unwrap()).await?;
+        self.publisher.begin();
+        crate::start(lake, source, self.publisher.clone(), self.clock.clone(), config).await
     }
 
     pub(crate) async fn until(&self, done: impl Fn() -> bool) {
@@ -126,19 +133,31 @@ impl World {
         offsets
     }
 
+    /// Partition and offset of a table's rows, the same way.
+    pub(crate) async fn places(&self, table: Table) -> Vec<(i32, i64)> {
+        let mut places = Vec::new();
+        for (batch, _) in self.files(table).await {
+            let numbers = batch.column_by_name("log_partition").unwrap().as_primitive::<Int32Type>().values();
+            let offsets = batch.column_by_name("log_offset").unwrap().as_primitive::<Int64Type>().values();
+            places.extend(numbers.iter().copied().zip(offsets.iter().copied()));
+        }
+        places.sort();
+        places
+    }
+
     /// Makes a table as a build would have that did not know `column` yet.
     pub(crate) async fn table_of_an_older_contract(&self, table: Table, column: &str) {
         let folder = self.dir.path().join("lake").join(table.name());
         std::fs::create_dir_all(&folder).unwrap();
         let schema: StructType = table.schema().as_ref().try_into_kernel().unwrap();
-        let log = self.source().log_id().to_owned();
+        let log = self.source().log_ids().clone();
         CreateBuilder::new()
             .with_location(folder.to_str().unwrap())
             .with_columns(schema.fields().filter(|field| field.name() != column).cloned())
             .with_partition_columns(["month"])
             .with_raise_if_key_not_exists(false)
-            .with_configuration([("hexiao.log", Some(log.as_str()))])
-            .with_actions([Action::Txn(Transaction::new(eventlog::app_id(&log, 0), 0))])
+            .with_configuration(log.properties().map(|(name, value)| (name, Some(value))))
+            .with_actions([Action::Txn(Transaction::new(log.app_id(Partition::WHOLE).unwrap(), 0))])
             .await
             .unwrap();
     }

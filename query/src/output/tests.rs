@@ -21,7 +21,7 @@ fn answer(rows: usize) -> Answer {
     let freshness = Freshness {
         as_of: Some(event::Instant(1_700_000_000_000_000)),
         lake_versions: [("orders", 3)].into(),
-        log_position: [(0, 17)].into(),
+        log_position: [(eventlog::Partition::WHOLE, 17)].into(),
         tail_rows: 1,
     };
     let presentation =

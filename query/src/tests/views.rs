@@ -7,7 +7,7 @@ use std::time::Duration;
 use arrow::array::{AsArray, RecordBatch};
 use arrow::datatypes::Int64Type;
 use event::{Event, Instant, Place, Refusal, Rows, Stream, Table};
-use eventlog::{Position, Publisher, Taken};
+use eventlog::{Partition, Position, Publisher, Taken};
 
 use super::fixture::engine;
 use super::lake;
@@ -56,7 +56,7 @@ async fn no_row_twice_and_none_missing_while_commits_land() {
                 let mut last = 0;
                 while !stop.load(Ordering::Relaxed) {
                     let view = views.current();
-                    let next = view.position().next(0);
+                    let next = view.position().next(Partition::WHOLE);
                     assert_eq!(numbers(&engine, &view, EVERY_ROW_ONCE).await, vec![next; 3]);
                     assert!(next >= last, "a later View includes what an earlier one did");
                     last = next;

@@ -166,11 +166,11 @@ pub(super) fn log(file: &Path) -> Vec<(Stream, Value)> {
         }
         for segment in segments {
             assert_eq!(segment.first_offset, from);
-            for (_, message) in segment.messages().unwrap().iter() {
+            for (.., message) in segment.messages().unwrap().iter() {
                 Event::decode(segment.stream, message, segment.recorded_at).unwrap();
                 events.push((segment.stream, serde_json::from_slice(message).unwrap()));
             }
-            from = segment.next_offset();
+            from = segment.next_offset;
         }
     }
 }

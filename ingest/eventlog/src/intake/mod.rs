@@ -20,7 +20,7 @@ use event::{DeadLetter, Event, Fault, Place, Rows, Stream, Table, dead_letter_ba
 pub use known::{KnownEvents, NoneKnown};
 
 use crate::error::Result;
-use crate::{Messages, Position, Segment, Taken};
+use crate::{Messages, Partition, Position, Segment, Taken};
 use letters::Letters;
 use months::Months;
 
@@ -75,7 +75,7 @@ impl Intake {
             rows
         });
         Intake {
-            position: least(committed.values()),
+            position: least(&committed),
             committed,
             rows: rows.into(),
             months: Months::new(known.clone(), config.cached_ids),
@@ -123,18 +123,18 @@ impl Intake {
         let mut recorded_at = None;
         for segment in segments {
             let at = self.position.next(segment.partition);
-            if segment.next_offset() <= at {
+            if segment.next_offset <= at {
                 continue;
             }
-            recorded_at = Some(segment.recorded_at);
+            recorded_at = recorded_at.max(Some(segment.recorded_at));
             // A stream's dead letters are committed before its rows, so below the rows' offset both are done.
             let from = at.max(self.reach(Table::Events(segment.stream), segment.partition));
-            if segment.next_offset() > from {
+            if segment.next_offset > from {
                 let messages = segment.messages()?;
                 self.decode(segment, &messages, from, &mut letters);
                 unpacked.push((segment, messages));
             }
-            self.position.advance(segment.partition, segment.next_offset());
+            self.position.advance(segment.partition, segment.next_offset);
         }
         let mut batches = Vec::new();
         for stream in Stream::ALL {
@@ -147,7 +147,6 @@ impl Intake {
                 }
             }
         }
-        letters.retain(|l| l.place.offset >= self.reach(Table::DeadLetters, l.place.partition));
         if !letters.is_empty() {
             letters.sort_by_key(|l| (l.place.partition, l.place.offset));
             let found = letters.len() as u64;
@@ -161,22 +160,24 @@ impl Intake {
         }
         self.months.make_room();
         for (table, batch) in &batches {
-            self.uncommitted.entry(*table).or_default().push((self.position.clone(), batch.clone()));
+            self.uncommitted.entry(*table).or_default().push((self.position.feeding(*table), batch.clone()));
         }
         Ok(Taken { batches, upto: self.position.clone(), recorded_at })
     }
 
     /// How far a table was committed when this began.
-    fn reach(&self, table: Table, partition: i32) -> i64 {
+    fn reach(&self, table: Table, partition: Partition) -> i64 {
         self.committed.get(&table).map_or(0, |position| position.next(partition))
     }
 
     fn decode(&mut self, segment: &Segment, messages: &Messages<'_>, from: i64, letters: &mut Vec<DeadLetter>) {
+        let letters_from = self.reach(Table::DeadLetters, segment.partition);
         let rows = &mut self.rows[segment.stream as usize];
-        for (offset, message) in messages.iter().filter(|(offset, _)| *offset >= from) {
-            let place = Place { partition: segment.partition, offset, recorded_at: segment.recorded_at };
-            match Event::decode(segment.stream, message, segment.recorded_at) {
+        for (offset, recorded_at, message) in messages.iter().filter(|(offset, ..)| *offset >= from) {
+            let place = Place { partition: segment.partition.number, offset, recorded_at };
+            match Event::decode(segment.stream, message, recorded_at) {
                 Ok(event) => rows.push(&event, place),
+                Err(_) if offset < letters_from => {}
                 Err(fault) => letters.push(letter(segment.stream, place, letters::identity(message), &fault, message)),
             }
         }
@@ -206,10 +207,15 @@ impl Intake {
             let fault = Fault::Conflict { source_name: repeat.source.clone(), event_id: repeat.event_id };
             let (segment, messages) = unpacked
                 .iter()
-                .find(|(s, _)| s.partition == repeat.partition && (s.first_offset..s.next_offset()).contains(&repeat.offset))
+                .find(|(s, _)| {
+                    s.stream == stream && s.partition.number == repeat.partition && s.offsets().contains(&repeat.offset)
+                })
                 .expect("a row comes from a segment");
-            let (offset, message) = messages.iter().nth((repeat.offset - segment.first_offset) as usize).expect("it is inside");
-            let place = Place { partition: repeat.partition, offset, recorded_at: segment.recorded_at };
+            if repeat.offset < self.reach(Table::DeadLetters, segment.partition) {
+                continue;
+            }
+            let (recorded_at, message) = messages.at(repeat.offset).expect("it is inside");
+            let place = Place { partition: repeat.partition, offset: repeat.offset, recorded_at };
             letters.push(letter(stream, place, Some((repeat.source.clone(), repeat.event_id)), &fault, message));
         }
         Ok(filter_record_batch(&batch, &BooleanArray::from(keep)).expect("the mask has the batch's length"))
@@ -220,14 +226,12 @@ fn letter(stream: Stream, place: Place, identity: Option<(String, i64)>, fault: 
     DeadLetter { topic: stream.name().to_owned(), place, identity, reason: fault.to_string(), payload: message.to_vec() }
 }
 
-/// The position that none of `positions` is behind, partition by partition.
-pub(crate) fn least<'a>(positions: impl Iterator<Item = &'a Position> + Clone) -> Position {
-    let mut least = Position::default();
-    for partition in positions.clone().flat_map(|p| p.0.keys()) {
-        let next = positions.clone().map(|p| p.next(*partition)).min().unwrap_or(0);
-        least.0.insert(*partition, next);
-    }
-    least
+/// The position that no table is behind, partition by partition: of each the tables it feeds count.
+fn least(committed: &BTreeMap<Table, Position>) -> Position {
+    let partitions = committed.values().flat_map(|position| position.0.keys());
+    let fed = |partition: Partition| committed.iter().filter(move |(table, _)| partition.feeds(**table));
+    let least = |partition: Partition| fed(partition).map(|(_, position)| position.next(partition)).min().unwrap_or(0);
+    Position(partitions.map(|partition| (*partition, least(*partition))).collect())
 }
 
 #[cfg(test)]

@@ -13,7 +13,7 @@ use parquet::arrow::ArrowWriter;
 use proptest::prelude::*;
 
 use super::{Intake, IntakeConfig, KnownEvents};
-use crate::{Body, Position, Segment, Taken, outbox};
+use crate::{Body, Partition, Position, Segment, Taken, outbox};
 
 const RECORDED_AT: Instant = Instant(1_780_000_000_000_000);
 
@@ -91,7 +91,8 @@ fn segment(first_offset: i64, stream: Stream, messages: &[String]) -> Segment {
         [one] => Body::One(one.clone()),
         many => Body::ZstdLines(outbox::compress(many)),
     };
-    Segment { partition: 0, first_offset, count: messages.len() as u32, stream, recorded_at: RECORDED_AT, body }
+    let next_offset = first_offset + messages.len() as i64;
+    Segment { partition: Partition::WHOLE, first_offset, next_offset, stream, recorded_at: RECORDED_AT, body }
 }
 
 fn redeemed(id: i64, value_fen: i64, day: u32) -> String {
@@ -258,7 +259,7 @@ fn a_failed_look_up_takes_nothing_and_can_be_tried_again() {
     lake.files.lock().insert((table, "2026-01".to_owned()), vec![lake.dir.path().join("missing")]);
     let segments = [segment(0, Stream::Redemptions, &[redeemed(1, 5, 40), redeemed(2, 5, 3)])];
     assert!(intake.take(&segments).is_err());
-    assert_eq!(intake.position().next(0), 0);
+    assert_eq!(intake.position().next(Partition::WHOLE), 0);
     lake.files.lock().clear();
     assert_eq!(told(&intake.take(&segments).unwrap()), "0 redemptions\n1 redemptions\n");
 }
@@ -356,8 +357,8 @@ fn live(steps: &[Step], cached_ids: usize) -> (Vec<Message>, Arc<Lake>) {
                 }
             }
             Step::Take(n) => {
-                let from = intake.position().next(0);
-                let next: Vec<Segment> = segments.iter().filter(|s| s.next_offset() > from).take(*n).cloned().collect();
+                let from = intake.position().next(Partition::WHOLE);
+                let next: Vec<Segment> = segments.iter().filter(|s| s.next_offset > from).take(*n).cloned().collect();
                 pending.push(intake.take(&next).unwrap());
             }
             Step::Commit(tables) => {

@@ -17,7 +17,7 @@ fn told(conn: &Connection, from: i64, max_bytes: usize) -> String {
     let mut out = String::new();
     for s in segments {
         let messages = s.messages().unwrap();
-        let all: Vec<_> = messages.iter().map(|(o, m)| format!("{o}={}", String::from_utf8_lossy(m).escape_debug())).collect();
+        let all: Vec<_> = messages.iter().map(|(o, _, m)| format!("{o}={}", String::from_utf8_lossy(m).escape_debug())).collect();
         let shown = if all.len() > 4 { format!("{} … {}", all[0], all[all.len() - 1]) } else { all.join(" ") };
         out += &format!("{} at {}: {shown}\n", s.stream, s.recorded_at.0);
     }
@@ -134,6 +134,17 @@ fn a_rolled_back_append_leaves_no_gap() {
     outbox::append(&tx, &SystemClock, Stream::Orders, &lines(0, 3)).unwrap();
     tx.rollback().unwrap();
     assert_eq!(outbox::append(&conn, &SystemClock, Stream::Orders, &lines(0, 1)).unwrap().first_offset, 0);
+}
+
+#[test]
+fn how_far_it_is_relayed_never_moves_back() {
+    let conn = log(&SystemClock);
+    assert_eq!(outbox::relayed_to(&conn, "kafka").unwrap(), None);
+    for (noted, told) in [(3, 3), (7, 7), (5, 7)] {
+        outbox::note_relayed(&conn, "kafka", noted).unwrap();
+        assert_eq!(outbox::relayed_to(&conn, "kafka").unwrap(), Some(told));
+    }
+    assert_eq!(outbox::relayed_to(&conn, "other").unwrap(), None);
 }
 
 #[test]
