@@ -258,16 +258,17 @@ impl Work {
                     continue;
                 }
             }
-            while self.config.prune {
-                match self.source.prune(&Position::single(upto)).await {
-                    // Between chunks the ledger's writer gets its turn.
-                    Ok(true) => tokio::time::sleep(Duration::from_millis(20)).await,
-                    Ok(false) => break,
+            let mut more = self.config.prune;
+            while more {
+                more = match self.source.prune(&Position::single(upto)).await {
+                    Ok(more) => more,
                     Err(failure) => {
                         warn!(error = %failure, "The log could not be pruned; it is tried again later");
-                        break;
+                        false
                     }
-                }
+                };
+                // Between chunks the ledger's writer gets its turn.
+                tokio::time::sleep(Duration::from_millis(20)).await;
             }
         }
     }
