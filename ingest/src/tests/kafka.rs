@@ -54,5 +54,5 @@ async fn r20_what_the_ledger_recorded_comes_over_kafka_into_the_lake_once() {
     assert_eq!(counts().await, (501, 3));
     assert_eq!(world.places(Table::DeadLetters).await.len(), 1);
     world.check_files().await;
-    world.publisher.check();
+    world.check_publishers();
 }

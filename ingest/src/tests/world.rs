@@ -62,7 +62,8 @@ pub(crate) fn refused(id: i64) -> String {
 pub(crate) struct World {
     pub(crate) dir: tempfile::TempDir,
     pub(crate) clock: Arc<ManualClock>,
-    pub(crate) publisher: Arc<Recorder>,
+    /// One for every start: an ingest that was dropped may still have a word to say to its own.
+    recorders: Mutex<Vec<Arc<Recorder>>>,
     ledger: Mutex<Connection>,
 }
 
@@ -75,7 +76,7 @@ impl World {
         ledger.pragma_update(None, "journal_mode", "wal").unwrap();
         ledger.busy_timeout(Duration::from_secs(10)).unwrap();
         outbox::create(&ledger, clock.as_ref()).unwrap();
-        World { dir, clock, publisher: Arc::default(), ledger: Mutex::new(ledger) }
+        World { dir, clock, recorders: Mutex::default(), ledger: Mutex::new(ledger) }
     }
 
     pub(crate) fn append(&self, stream: Stream, messages: &[String]) {
@@ -103,15 +104,13 @@ impl World {
 
     pub(crate) async fn start_on(&self, store: Arc<dyn ObjectStore>, config: IngestConfig) -> Result<Ingest, Error> {
         let lake = self.open_on(store).await?;
-        self.publisher.begin();
-        crate::start(lake, Arc::new(self.source()), self.publisher.clone(), self.clock.clone(), config).await
+        crate::start(lake, Arc::new(self.source()), self.recorder(), self.clock.clone(), config).await
     }
 
     /// Ingests another log than the ledger's into the same lake.
     pub(crate) async fn start_from(&self, source: Arc<dyn Source>, config: IngestConfig) -> Result<Ingest, Error> {
         let lake = Lake::open_or_create(&self.dir.path().join("lake"), source.log_ids(), &source.end().await.unwrap()).await?;
-        self.publisher.begin();
-        crate::start(lake, source, self.publisher.clone(), self.clock.clone(), config).await
+        crate::start(lake, source, self.recorder(), self.clock.clone(), config).await
     }
 
     pub(crate) async fn until(&self, done: impl Fn() -> bool) {
@@ -189,6 +188,27 @@ impl World {
         files
     }
 
+    fn recorder(&self) -> Arc<Recorder> {
+        let recorder = Arc::<Recorder>::default();
+        self.recorders.lock().push(recorder.clone());
+        recorder
+    }
+
+    /// Every ingest kept what a publisher is promised.
+    pub(crate) fn check_publishers(&self) {
+        for recorder in self.recorders.lock().iter() {
+            assert!(recorder.0.lock().faults.is_empty(), "{:?}", recorder.0.lock().faults);
+        }
+    }
+
+    /// As if this build were the first to know `table`.
+    pub(crate) fn forget_table(&self, table: Table) {
+        let lake = self.dir.path().join("lake");
+        std::fs::remove_dir_all(lake.join(table.name())).unwrap();
+        let list = std::fs::read_to_string(lake.join("TABLES")).unwrap();
+        std::fs::write(lake.join("TABLES"), list.replace(&format!("{table}\n"), "")).unwrap();
+    }
+
     /// Every file is of one month, sorted as it says, with the table's own schema.
     pub(crate) async fn check_files(&self) {
         for table in Table::all() {
@@ -230,16 +250,6 @@ struct Recorded {
     taken: Position,
     committed: BTreeMap<Table, (u64, Position)>,
     faults: Vec<String>,
-}
-
-impl Recorder {
-    fn begin(&self) {
-        *self.0.lock() = Recorded::default();
-    }
-
-    pub(crate) fn check(&self) {
-        assert!(self.0.lock().faults.is_empty(), "{:?}", self.0.lock().faults);
-    }
 }
 
 #[async_trait]
