@@ -230,12 +230,9 @@ impl Committer {
 
     /// Whether a table has no rows, lags behind the log, and was not committed for long or lags far.
     fn idle(&self, table: Table, now: Instant) -> bool {
-        let far = self.lag(table) >= self.config.idle_commit_offsets;
-        let kept = &self.tables[&table];
-        let tail = self.shared.tail.lock();
-        (far || age(now, kept.committed_at) >= self.config.idle_commit_every)
-            && tail.count(table) == 0
-            && !kept.open.moved(&tail.upto).0.is_empty()
+        let lag = self.lag(table);
+        let long = age(now, self.tables[&table].committed_at) >= self.config.idle_commit_every;
+        lag > 0 && (long || lag >= self.config.idle_commit_offsets) && self.shared.tail.lock().count(table) == 0
     }
 
     fn tell(&self, table: Table, rows: usize) {

@@ -207,14 +207,15 @@ impl LakeTable {
         let log_ids = log_ids.feeding(table);
         let mut open = LakeTable { table, folder, delta, committed: Position::default(), log_ids };
         let end = end.feeding(table);
-        open.begin(end.0.keys().copied()).await.map_err(failed)?;
-        for (partition, end) in end.0 {
-            let committed = open.offset(partition).await.map_err(failed)?.unwrap_or(0);
+        for (partition, end) in &end.0 {
+            let (partition, end) = (*partition, *end);
+            let Some(committed) = open.offset(partition).await.map_err(failed)? else { continue };
             if committed > end {
                 return Err(Error::AheadOfLog { table, partition, committed, end });
             }
             open.committed.advance(partition, committed);
         }
+        open.begin(end.0.keys().copied()).await.map_err(failed)?;
         Ok(Some(open))
     }
 

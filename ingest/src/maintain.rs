@@ -9,9 +9,6 @@ use object_store::ObjectStore;
 use object_store::path::Path;
 use tracing::{debug, warn};
 
-/// Files stay at least this long after they were replaced, for readers of older versions. The tables' own retention.
-const KEEP_FILES_HOURS: i64 = 6;
-
 /// Writes a checkpoint of the table as it is loaded and removes log entries older than the table's retention; with `sweep`
 /// also the files that no version of that time names. A failure costs nothing but time or space.
 pub(crate) async fn keep(table: Table, delta: DeltaTable, sweep: bool) {
@@ -31,12 +28,10 @@ pub(crate) async fn keep(table: Table, delta: DeltaTable, sweep: bool) {
     }
 }
 
-/// Deletes the files that no version within the retention names, a crash's orphans too; returns how many. The library says
-/// which those are; left to itself it would also write two commits about it.
+/// Deletes the files that no version within the table's own retention names, a crash's orphans too; returns how many. The
+/// library says which those are; left to itself it would also write two commits about it.
 async fn sweep_unused(delta: &DeltaTable) -> DeltaResult<usize> {
-    let retention = chrono::Duration::hours(KEEP_FILES_HOURS);
-    let vacuum = delta.clone().vacuum().with_mode(VacuumMode::Full).with_dry_run(true);
-    let (_, unused) = vacuum.with_retention_period(retention).with_enforce_retention_duration(false).await?;
+    let (_, unused) = delta.clone().vacuum().with_mode(VacuumMode::Full).with_dry_run(true).await?;
     let paths: Vec<Path> = unused.files_deleted.iter().map(Path::parse).collect::<Result<_, _>>().map_err(wrong)?;
     let locations = futures::stream::iter(paths.into_iter().map(Ok)).boxed();
     Ok(delta.object_store().delete_stream(locations).try_fold(0, |swept, _| async move { Ok(swept + 1) }).await?)

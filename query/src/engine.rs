@@ -174,14 +174,13 @@ impl Engine {
         let turn = tokio::time::timeout_at(deadline, self.turn()).await.map_err(late)??;
 
         let scope = self.scope(view);
-        let failed = |e| self.failed(e);
         let plan = async {
             self.materialize(&scope, &mut statement, pairs_limit).await?;
             self.plan(&scope, statement, pairs_limit).await
         };
         let plan = tokio::time::timeout_at(deadline, plan).await.map_err(late)??;
         let schema = plan.schema();
-        let batches = execute_stream(plan, scope.state.task_ctx()).map_err(failed)?;
+        let batches = execute_stream(plan, scope.state.task_ctx()).map_err(|e| self.failed(e))?;
         let rows = self.drive(batches, deadline, (turn, scope)).await?;
         Ok(Answer { schema, freshness: view.freshness(), presentation: Presentation::default(), rows })
     }
@@ -211,7 +210,7 @@ impl Engine {
                 let plan = self.plan(scope, materialize::alone(with, at), pairs_limit).await?;
                 let schema = plan.schema();
                 let batches = execute_stream(plan, scope.state.task_ctx()).map_err(|e| self.failed(e))?;
-                let kept = self.computing(keep(scope.clone(), schema, batches)).await?;
+                let kept = self.compute(keep(scope.clone(), schema, batches)).done().await?;
                 materialize::stand_for(&mut with.cte_tables[at], &kept.map_err(|e| self.failed(e))?)?;
             }
         }
@@ -222,13 +221,12 @@ impl Engine {
         Error::from_engine(error, self.config.statement_memory_bytes)
     }
 
-    /// Runs `work` where rows are computed, until it is done or nobody waits for it any more.
-    async fn computing<T: Send + 'static>(&self, work: impl Future<Output = T> + Send + 'static) -> Result<T> {
-        let mut computing = Computing(match &self.config.runtime {
+    /// Runs `work` where rows are computed.
+    fn compute<T: Send + 'static>(&self, work: impl Future<Output = T> + Send + 'static) -> Computing<T> {
+        Computing(match &self.config.runtime {
             Some(runtime) => runtime.spawn(work),
             None => tokio::spawn(work),
-        });
-        (&mut computing.0).await.map_err(|e| Error::Engine(DataFusionError::ExecutionJoin(Box::new(e))))
+        })
     }
 
     /// Waits for a turn to run.
@@ -290,15 +288,12 @@ impl Engine {
                 }
             }
         };
-        let computing = Computing(match &self.config.runtime {
-            Some(runtime) => runtime.spawn(task),
-            None => tokio::spawn(task),
-        });
+        let computing = self.compute(task);
         let late = move |_| Error::DeadlineExceeded { limit };
         let first = tokio::time::timeout_at(deadline, receiver.recv()).await.map_err(late)?.transpose()?;
         let state = (first, receiver, computing);
         Ok(Box::pin(futures::stream::unfold(Some(state), move |state| async move {
-            let (mut first, mut receiver, mut computing) = state?;
+            let (mut first, mut receiver, computing) = state?;
             if let Some(batch) = first.take() {
                 return Some((Ok(batch), Some((None, receiver, computing))));
             }
@@ -306,10 +301,7 @@ impl Engine {
                 Ok(Some(Ok(batch))) => Some((Ok(batch), Some((None, receiver, computing)))),
                 Ok(Some(Err(error))) => Some((Err(error), None)),
                 // The channel also closes if the task panicked: that is not the end of the rows.
-                Ok(None) => match (&mut computing.0).await {
-                    Ok(()) => None,
-                    Err(e) => Some((Err(Error::Engine(DataFusionError::ExecutionJoin(Box::new(e)))), None)),
-                },
+                Ok(None) => computing.done().await.err().map(|e| (Err(e), None)),
                 Err(elapsed) => Some((Err(late(elapsed)), None)),
             }
         })))
@@ -320,14 +312,6 @@ impl Engine {
 pub fn business_day(now: Instant, zone: Tz) -> Day {
     let offset = zone.offset_from_utc_datetime(&now.to_utc().naive_utc()).fix().local_minus_utc();
     now.with_offset((offset / 60) as i16).business_time(event::DEFAULT_DAY_START_HOUR).day
-}
-
-/// The first instant of a calendar day in a zone.
-pub fn midnight(day: Day, zone: Tz) -> Instant {
-    let midnight = day.to_naive().and_time(chrono::NaiveTime::MIN);
-    // A clock change may skip midnight.
-    let at = zone.from_local_datetime(&midnight).earliest().map_or_else(|| midnight.and_utc(), |at| at.to_utc());
-    Instant(at.timestamp_micros())
 }
 
 /// Collects rows within the statement's memory; returns the name they have in the scope from now on.
@@ -346,8 +330,15 @@ async fn keep(
     Ok(scope.keep(MemTable::try_new(schema, vec![rows])?, memory))
 }
 
-/// The task that computes an answer; stops with the answer.
+/// A task that computes; stops when nobody waits for it any more.
 struct Computing<T>(tokio::task::JoinHandle<T>);
+
+impl<T> Computing<T> {
+    /// What it came to.
+    async fn done(mut self) -> Result<T> {
+        (&mut self.0).await.map_err(|e| Error::Engine(DataFusionError::ExecutionJoin(Box::new(e))))
+    }
+}
 
 impl<T> Drop for Computing<T> {
     fn drop(&mut self) {

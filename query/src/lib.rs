@@ -24,7 +24,7 @@ mod view;
 mod views;
 
 pub use answer::{Answer, Presentation, Rows};
-pub use engine::{Engine, EngineConfig, business_day, midnight};
+pub use engine::{Engine, EngineConfig, business_day};
 pub use error::{Error, ErrorKind, Result};
 pub use output::Format;
 pub use params::{Params, Type, Value};

@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use event::{Day, Stream, SystemClock};
 use query::{Engine, EngineConfig, Format};
+use redemption::Zone;
 
 use super::Done;
 use crate::folder;
@@ -73,7 +74,8 @@ pub async fn run(data: &Path, args: Args) -> Done {
 }
 
 async fn list(data: &Path, engine: &Engine, args: List) -> Done {
-    let since = args.since.map(|day| query::midnight(day, engine.config().time_zone));
+    let zone = Zone::new(engine.config().time_zone.name(), 0).expect("a known zone, from midnight on");
+    let since = args.since.map(|day| zone.start_of(day));
     let mut given = BTreeMap::from([("all", args.all.to_string()), ("limit", args.limit.to_string())]);
     given.extend(args.topic.map(|topic| ("topic", topic.to_string())));
     given.extend(since.map(|at| ("since", at.to_string())));
