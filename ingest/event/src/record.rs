@@ -208,10 +208,10 @@ impl<'a> Event<'a> {
         }
         fn read<'a, T: serde::Deserialize<'a>>(stream: Stream, message: &'a [u8]) -> Result<T, Fault> {
             // Text is checked as a whole, which is several times as fast as string by string. What is no text is left to the
-            // reader of bytes, which says where.
+            // reader of bytes, which says where, but passes over what stands in fields that the record does not have.
             let record = match std::str::from_utf8(message) {
                 Ok(text) => serde_json::from_str(text),
-                Err(_) => serde_json::from_slice(message),
+                Err(fault) => serde_json::from_slice(message).and_then(|_: T| Err(serde::de::Error::custom(fault))),
             };
             record.map_err(|e| match unmapped_reason(message) {
                 Some(reason) => Fault::Unmapped { reason },

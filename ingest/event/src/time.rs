@@ -169,10 +169,12 @@ impl Day {
         NaiveDate::from_ymd_opt(year, month, day).map(|d| Day(d.num_days_from_ce() - EPOCH_FROM_CE))
     }
 
-    /// Reads `YYYY-MM-DD`.
+    /// Reads `YYYY-MM-DD`, digits only: chrono takes signs and spaces for digits too.
     pub fn parse(s: &str) -> Option<Self> {
-        let date = NaiveDate::parse_from_str(s, "%Y-%m-%d").ok()?;
-        (s.len() == 10).then(|| Day(date.num_days_from_ce() - EPOCH_FROM_CE))
+        let shape = |(at, c): (usize, u8)| if at == 4 || at == 7 { c == b'-' } else { c.is_ascii_digit() };
+        let fits = s.len() == 10 && s.bytes().enumerate().all(shape);
+        let date = NaiveDate::parse_from_str(s, "%Y-%m-%d").ok().filter(|_| fits)?;
+        Some(Day(date.num_days_from_ce() - EPOCH_FROM_CE))
     }
 
     /// Year, month (1..=12), day (1..=31).
@@ -317,6 +319,15 @@ mod tests {
         check("2026-02-28T12:00:00", expect!["not a time"]);
         check("2026-02-28T12:00:00.Z", expect!["not a time"]);
         check("2026-02-28 12:00", expect!["not a time"]);
+    }
+
+    #[test]
+    fn a_day_is_ten_characters() {
+        let days = ["2026-02-28", "2026-02-30", "+026-02-28", "2026- 2-28", "2026-2-028", "02026-02-8"];
+        assert_eq!(
+            days.map(|text| Day::parse(text).map(|day| day.to_string())),
+            [Some("2026-02-28".to_owned()), None, None, None, None, None]
+        );
     }
 
     proptest! {

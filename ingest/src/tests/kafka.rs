@@ -12,7 +12,7 @@ use super::{REDEMPTIONS, REFUSALS};
 
 #[allow(dead_code, reason = "it is whole, for the tests of `eventlog`")]
 #[path = "../../eventlog/src/kafka/broker.rs"]
-mod broker;
+pub(crate) mod broker;
 
 use broker::Broker;
 

@@ -170,7 +170,7 @@ impl World {
     }
 
     /// Each live file of a table, as one batch, with its month.
-    async fn files(&self, table: Table) -> Vec<(RecordBatch, Option<String>)> {
+    pub(crate) async fn files(&self, table: Table) -> Vec<(RecordBatch, Option<String>)> {
         let folder = self.dir.path().join("lake").join(table.name());
         let uri = ensure_table_uri(folder.to_str().unwrap()).unwrap();
         let delta = DeltaTableBuilder::from_url(uri).unwrap().load().await.unwrap();
