@@ -1,5 +1,7 @@
 //! The relay against a real broker.
 
+mod mock;
+
 use std::collections::{BTreeMap, HashSet};
 use std::path::PathBuf;
 use std::sync::Arc;
