@@ -1,20 +1,24 @@
 //! The commit actor: brings the tail into the tables, dead letters first, and does what follows from commits.
 //!
-//! Owns the open tables; nobody else commits to them in this process, so nothing here races with anything but another
-//! process, which the offsets fence off.
+//! Owns the open tables; nobody else commits to them in this process, so nothing here races with anything but other
+//! processes. These fence each other off by the offsets of the partitions each has, and each tells its intake what the others
+//! have committed before it commits itself, so that no event lands by two of them.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use deltalake_core::kernel::Add;
 use event::{Clock, Instant, Stream, Table};
 use eventlog::{Position, Publisher, Source};
+use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tracing::{debug, warn};
 
 use crate::compact::Merge;
 use crate::files::LiveFiles;
-use crate::lake::{LakeTable, Prepared};
+use crate::lake::{LakeTable, Prepared, Step};
+use crate::reader::Others;
 use crate::run::{Shared, retry_after};
 use crate::{Error, IngestConfig, Lake, Result, TableStatus, compact, lake, maintain, write};
 
@@ -29,6 +33,9 @@ pub(crate) struct Committer {
     publisher: Arc<dyn Publisher>,
     clock: Arc<dyn Clock>,
     config: IngestConfig,
+    /// Tells the intake what other processes have committed.
+    heard: mpsc::Sender<Others>,
+    listened_at: Instant,
     failures: u32,
     retry_at: Option<tokio::time::Instant>,
     /// When everything below a position had been committed, oldest first: what is to be pruned, and from when on.
@@ -51,8 +58,10 @@ struct Kept {
     /// A commit that was tried and may have landed: it is settled before anything else.
     unsettled: Option<Prepared>,
     committed_at: Instant,
-    since_checkpoint: u64,
-    since_merge: u64,
+    /// The version of the last checkpoint, or where this process began.
+    checkpointed: u64,
+    /// The version in which small files were looked for.
+    looked_at: Option<u64>,
     swept_at: Instant,
 }
 
@@ -64,15 +73,16 @@ impl Committer {
         publisher: Arc<dyn Publisher>,
         clock: Arc<dyn Clock>,
         config: IngestConfig,
+        heard: mpsc::Sender<Others>,
     ) -> Self {
         let now = clock.now();
         let tables: BTreeMap<Table, Kept> = lake
             .tables
             .into_iter()
             .map(|(table, open)| {
-                // The first look at what an earlier run left comes with the first commit.
-                let since_merge = config.compact_files as u64;
-                let kept = Kept { open, unsettled: None, committed_at: now, since_checkpoint: 0, since_merge, swept_at: now };
+                let checkpointed = open.version();
+                // The first look at what earlier runs left comes soon.
+                let kept = Kept { open, unsettled: None, committed_at: now, checkpointed, looked_at: None, swept_at: now };
                 (table, kept)
             })
             .collect();
@@ -84,6 +94,8 @@ impl Committer {
             publisher,
             clock,
             config,
+            heard,
+            listened_at: now,
             failures: 0,
             retry_at: None,
             floors: VecDeque::new(),
@@ -105,6 +117,10 @@ impl Committer {
         let waited = self.shared.tail.lock().since.is_some_and(|since| age(now, since) >= self.config.commit_every);
         if asked || waited || self.tables.keys().any(|table| self.idle(*table, now)) {
             let _ = self.round(false).await;
+        }
+        if age(now, self.listened_at) >= self.config.commit_every {
+            self.listened_at = now;
+            self.listen().await;
         }
         self.prune(now);
         self.merge(now).await;
@@ -136,6 +152,11 @@ impl Committer {
         Ok(())
     }
 
+    /// Commits what was read by now.
+    pub(crate) async fn commit_taken(&mut self) -> Result<()> {
+        self.round(true).await.map_err(|failure| Error::Ended(Some(failure)))
+    }
+
     /// Lets running maintenance end.
     pub(crate) async fn finish(&mut self) {
         for task in [self.maintenance.take(), self.pruning.take()].into_iter().flatten() {
@@ -155,7 +176,10 @@ impl Committer {
         }
         let now = self.clock.now();
         let upto = self.shared.tail.lock().upto.clone();
-        for table in [Table::DeadLetters].into_iter().chain(Stream::ALL.map(Table::Events)) {
+        let open = |table: &Table| self.tables.contains_key(table);
+        let tables: Vec<Table> =
+            [Table::DeadLetters].into_iter().chain(Stream::ALL.map(Table::Events)).filter(open).collect();
+        for table in tables {
             if let Err(failure) = self.commit(table, &upto, now, all).await {
                 self.failures += 1;
                 self.retry_at = Some(tokio::time::Instant::now() + retry_after(&self.config, self.failures));
@@ -191,24 +215,27 @@ impl Committer {
         let kept = self.tables.get_mut(&table).expect("every table is open");
         kept.open.store(&files).await?;
         let files = files.into_iter().map(|file| file.add).collect();
-        kept.unsettled = Some(Prepared { files, rows, upto, attempted: false });
+        kept.unsettled = Some(Prepared { files, rows, upto, attempted: false, landed: false });
         self.settle(table).await
     }
 
     /// Commits what is prepared for a table, if anything is.
     async fn settle(&mut self, table: Table) -> Result<()> {
-        let kept = self.tables.get_mut(&table).expect("every table is open");
-        let Some(mut prepared) = kept.unsettled.take() else { return Ok(()) };
-        let version = match kept.open.commit(&mut prepared).await {
-            Ok(version) => version,
-            Err(failure) => {
-                kept.unsettled = Some(prepared);
-                return Err(failure);
-            }
+        let Some(mut prepared) = self.kept(table).unsettled.take() else { return Ok(()) };
+        let version = loop {
+            let failure = match self.kept(table).open.commit(&mut prepared).await {
+                Ok(Step::Landed(version)) => break version,
+                Ok(Step::Others(files)) => match self.tell_intake(table, files).await {
+                    Ok(()) => continue,
+                    Err(failure) => failure,
+                },
+                Err(failure) => failure,
+            };
+            self.kept(table).unsettled = Some(prepared);
+            return Err(failure);
         };
+        let kept = self.tables.get_mut(&table).expect("every table is open");
         kept.committed_at = self.clock.now();
-        kept.since_checkpoint += 1;
-        kept.since_merge += u64::from(!prepared.files.is_empty());
         for add in &prepared.files {
             let month = add.partition_values.get("month").cloned().flatten();
             self.files.add(table, &kept.open.folder, &add.path, month);
@@ -221,6 +248,55 @@ impl Committer {
         self.shared.room.notify_one();
         self.tell(table, prepared.rows);
         Ok(())
+    }
+
+    fn kept(&mut self, table: Table) -> &mut Kept {
+        self.tables.get_mut(&table).expect("it is open")
+    }
+
+    /// Tells the intake what other processes have committed. If rows that were read here are among it, or if it can't be told,
+    /// this ingest has to end.
+    async fn tell_intake(&mut self, table: Table, files: Vec<(PathBuf, Option<String>)>) -> Result<()> {
+        let overtaken = Error::Overtaken { table };
+        self.tables[&table].open.list_into(&self.files);
+        let (reply, answer) = oneshot::channel();
+        if self.heard.send(Others { table, files, reply }).await.is_err() {
+            return Err(overtaken);
+        }
+        match answer.await {
+            Ok(Ok(false)) => Ok(()),
+            Ok(Ok(true)) => Err(overtaken),
+            Ok(Err(failure)) => {
+                warn!(table = %table, error = %failure, "What others committed to {table} could not be read");
+                Err(overtaken)
+            }
+            Err(_) => Err(overtaken),
+        }
+    }
+
+    /// Hears what other processes have committed, so that little is left to hear when a commit is due.
+    async fn listen(&mut self) {
+        for table in self.tables.keys().copied().collect::<Vec<_>>() {
+            let kept = self.kept(table);
+            if kept.unsettled.is_some() {
+                continue;
+            }
+            let before = kept.open.version();
+            let heard = match kept.open.listen().await {
+                Ok(files) if files.is_empty() => {
+                    if kept.open.version() > before {
+                        self.tables[&table].open.list_into(&self.files);
+                    }
+                    continue;
+                }
+                Ok(files) => self.tell_intake(table, files).await,
+                Err(failure) => Err(failure),
+            };
+            if let Err(failure) = heard {
+                self.shared.note(failure);
+                return;
+            }
+        }
     }
 
     /// Offsets that a table lags behind what was taken.
@@ -303,9 +379,12 @@ impl Committer {
             None => {}
         }
         let limit = self.config.compact_files;
-        let crowded = self.tables.iter_mut().filter(|(_, kept)| kept.since_merge > limit as u64);
-        for (table, kept) in crowded {
-            kept.since_merge = 0;
+        for (table, kept) in &mut self.tables {
+            let version = kept.open.version();
+            if !kept.open.keeps() || kept.looked_at.is_some_and(|at| version <= at + limit as u64) {
+                continue;
+            }
+            kept.looked_at = Some(version);
             let Some(merge) = compact::plan(*table, &kept.open.folder, &kept.open.delta, limit) else { continue };
             let (table, store) = (*table, kept.open.delta.object_store());
             self.merging = Some(tokio::spawn(async move {
@@ -338,9 +417,8 @@ impl Committer {
         match kept.open.replace(&merge.removes, &file).await {
             Ok(Some(version)) => {
                 debug!(table = %table, files = merge.removes.len(), version, "Merged {} files of {table}", merge.removes.len());
-                kept.since_checkpoint += 1;
                 // The month may have more small files than one merge takes.
-                kept.since_merge = self.config.compact_files as u64 + 1;
+                kept.looked_at = None;
                 kept.open.list_into(&self.files);
                 let committed = kept.open.committed.clone();
                 self.publisher.committed(table, version, committed).await;
@@ -356,9 +434,10 @@ impl Committer {
         if self.maintenance.as_ref().is_some_and(|task| !task.is_finished()) {
             return;
         }
-        let due = self.tables.values_mut().find(|kept| kept.since_checkpoint >= self.config.checkpoint_every);
-        let Some(kept) = due else { return };
-        kept.since_checkpoint = 0;
+        let every = self.config.checkpoint_every;
+        let due = |kept: &&mut Kept| kept.open.keeps() && kept.open.version() >= kept.checkpointed + every;
+        let Some(kept) = self.tables.values_mut().find(due) else { return };
+        kept.checkpointed = kept.open.version();
         let sweep = age(now, kept.swept_at) >= self.config.sweep_every;
         if sweep {
             kept.swept_at = now;

@@ -56,9 +56,10 @@ pub enum Error {
         /// What the library says.
         source: DeltaTableError,
     },
-    /// Somebody else commits what this process should.
+    /// Somebody else commits what this process should: processes that share a log are a group, and whoever has lost its share
+    /// notices here.
     #[error(
-        "another process commits to `{table}`: for {} offset {found:?} stands where {expected} was expected; only one process may ingest it",
+        "another process commits to `{table}`: for {} offset {found:?} stands where {expected} was expected",
         .partition.log()
     )]
     Fenced {
@@ -70,6 +71,13 @@ pub enum Error {
         expected: i64,
         /// The offset that stands in the table.
         found: Option<i64>,
+    },
+    /// Other processes have committed what this one holds uncommitted, or more than it can tell: what its rows come to now
+    /// only a new beginning from the committed offsets tells.
+    #[error("another process commits to `{table}`: what was read here has to be read again from what stands there")]
+    Overtaken {
+        /// The table.
+        table: Table,
     },
     /// The lake was filled from another log.
     #[error("`{table}` was filled from the log {found}, and this is the log {expected}: log and lake do not belong together")]
@@ -120,7 +128,7 @@ impl Error {
     /// Whether trying again can't help.
     pub(crate) fn fatal(&self) -> bool {
         match self {
-            Error::Fenced { .. } | Error::OtherLog { .. } | Error::AheadOfLog { .. } | Error::BehindLog { .. } => true,
+            Error::Fenced { .. } | Error::Overtaken { .. } | Error::OtherLog { .. } | Error::AheadOfLog { .. } | Error::BehindLog { .. } => true,
             Error::Log(e) => {
                 use eventlog::Error::{Ahead, Damaged, OtherTopic, Pruned};
                 matches!(e, Pruned { .. } | Ahead { .. } | Damaged { .. } | OtherTopic { .. })

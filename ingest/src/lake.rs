@@ -12,7 +12,7 @@ use bytes::Bytes;
 use deltalake_core::kernel::engine::arrow_conversion::TryIntoKernel;
 use deltalake_core::kernel::transaction::{CommitBuilder, CommitProperties};
 use deltalake_core::kernel::{Action, Add, Remove, StructType, Transaction};
-use deltalake_core::logstore::{StorageConfig, logstore_with};
+use deltalake_core::logstore::{StorageConfig, get_actions, logstore_with};
 use deltalake_core::operations::create::CreateBuilder;
 use deltalake_core::protocol::{DeltaOperation, SaveMode};
 use deltalake_core::{DeltaResult, DeltaTable, DeltaTableError};
@@ -20,7 +20,7 @@ use event::Table;
 use eventlog::{LogIds, Partition, Position};
 use futures::StreamExt;
 use object_store::{ObjectStore, ObjectStoreExt, PutMode};
-use tracing::{info, warn};
+use tracing::{debug, info};
 use url::Url;
 
 use crate::durable::DurableFiles;
@@ -28,8 +28,11 @@ use crate::files::LiveFiles;
 use crate::write::EncodedFile;
 use crate::{Error, Result};
 
-/// Tries of one commit against errors that pass, such as another process's compaction that came between.
+/// Tries of one commit against errors that pass. Another process's commit that came between is none.
 const COMMIT_TRIES: u32 = 5;
+
+/// Tries to open the tables while other processes create or change them: each try finds what they have done.
+const OPEN_TRIES: u32 = 5;
 
 /// Files stored at a time: each is a few megabytes and one sync; more in parallel gain nothing on one disk.
 const STORE_AT_ONCE: usize = 4;
@@ -55,6 +58,8 @@ pub(crate) struct Prepared {
     pub(crate) upto: Position,
     /// Whether it was tried: then it may have landed.
     pub(crate) attempted: bool,
+    /// Whether it was found in the table.
+    pub(crate) landed: bool,
 }
 
 /// One open table.
@@ -66,12 +71,25 @@ pub(crate) struct LakeTable {
     pub(crate) committed: Position,
     /// What feeds it.
     pub(crate) log_ids: LogIds,
+    /// The partitions for which an offset stands in it for sure.
+    begun: BTreeSet<Partition>,
+    /// What other processes committed up to this version is known.
+    heard: u64,
+}
+
+/// Where a commit stands.
+pub(crate) enum Step {
+    /// It is in this version.
+    Landed(u64),
+    /// Not yet: other processes have committed these files, each with its month, and whether their events stand among ours
+    /// is to be found out first.
+    Others(Vec<(PathBuf, Option<String>)>),
 }
 
 impl Lake {
     /// Opens the lake in the folder `dir`, where each table has its own folder, for the log `log_ids` whose partitions end at
-    /// `end`. Tables that are missing are created: from the log's beginning, but at the end of a partition that other tables
-    /// have read.
+    /// `end`: the tables that are fed by them. Those that are missing are created: from the log's beginning, but at the end of
+    /// a partition that other tables have read.
     ///
     /// # Errors
     /// [`Error::OtherLog`] and [`Error::AheadOfLog`] if lake and log don't belong together, [`Error::Lost`] if a table was
@@ -88,8 +106,8 @@ impl Lake {
         let created = created_tables(&dir).map_err(in_folder)?;
         let mut tables = BTreeMap::new();
         let mut missing = Vec::new();
-        for table in Table::all() {
-            match LakeTable::open(&store, table, &dir, log_ids, end).await? {
+        for table in Table::all().filter(|table| !log_ids.feeding(*table).0.is_empty()) {
+            match LakeTable::open_beside_others(&store, table, &dir, log_ids, end).await? {
                 Some(open) => drop(tables.insert(table, open)),
                 None if created.contains(table.name()) => return Err(Error::Lost { table, list: dir.join(TABLES_FILE) }),
                 None => missing.push(table),
@@ -100,10 +118,20 @@ impl Lake {
         let start = end.0.iter().map(|(partition, end)| (*partition, if begun(*partition) { *end } else { 0 }));
         let start = Position(start.collect());
         for table in missing {
-            tables.insert(table, LakeTable::create(&store, table, &dir, log_ids, &start).await?);
+            let open = match LakeTable::create(&store, table, &dir, log_ids, &start).await {
+                Ok(open) => open,
+                // Another process was quicker.
+                Err(failure) => {
+                    LakeTable::open_beside_others(&store, table, &dir, log_ids, end).await?.ok_or(failure)?
+                }
+            };
+            tables.insert(table, open);
         }
         if tables.keys().any(|table| !created.contains(table.name())) {
-            let list: String = tables.keys().map(|table| format!("{table}\n")).collect();
+            // Another process may have created more of them meanwhile.
+            let before = created_tables(&dir).map_err(in_folder)?;
+            let names: BTreeSet<&str> = before.iter().map(String::as_str).chain(tables.keys().map(|t| t.name())).collect();
+            let list: String = names.into_iter().map(|name| format!("{name}\n")).collect();
             let path = object_store::path::Path::from_absolute_path(dir.join(TABLES_FILE));
             let stored = async { store.put(&path?, list.into()).await }.await;
             stored.map_err(|e| in_folder(std::io::Error::other(e)))?;
@@ -145,16 +173,18 @@ fn transactions(log_ids: &LogIds, position: &Position) -> Vec<Transaction> {
     position.0.iter().filter_map(|(p, next)| Some(Transaction::new(log_ids.app_id(*p)?, *next))).collect()
 }
 
-/// Refuses a table that another log has filled. The topic of a stream that is new to the contract is noted.
+/// Refuses a table that another log has filled. The topic of a stream that is new to the contract is noted; one that is not
+/// read here is left alone.
 async fn filled_from(table: Table, delta: DeltaTable, expected: LogIds) -> Result<DeltaTable> {
     let failed = |source| Error::Open { table, source };
     let properties = &delta.snapshot().map_err(failed)?.table_config().unknown_properties;
     let found = LogIds::from_properties(|name| properties.get(name).cloned());
-    let known = found.0.iter().all(|(stream, id)| expected.0.get(stream) == Some(id));
-    if found.0.is_empty() || !known {
+    let topics = |ids: &LogIds| ids.0.keys().all(Option::is_some);
+    let known = found.0.iter().all(|(stream, id)| expected.0.get(stream).is_none_or(|expected| expected == id));
+    if found.0.is_empty() || !known || topics(&found) != topics(&expected) {
         return Err(Error::OtherLog { table, found, expected });
     }
-    if found == expected {
+    if expected.0.keys().all(|stream| found.0.contains_key(stream)) {
         return Ok(delta);
     }
     let properties: HashMap<String, String> = expected.properties().collect();
@@ -185,6 +215,26 @@ pub(crate) async fn put_new(store: Arc<dyn ObjectStore>, path: String, bytes: By
 }
 
 impl LakeTable {
+    /// Opens it, also while other processes change it.
+    async fn open_beside_others(
+        store: &Arc<dyn ObjectStore>,
+        table: Table,
+        dir: &Path,
+        log_ids: &LogIds,
+        end: &Position,
+    ) -> Result<Option<Self>> {
+        for tries in 1.. {
+            match Self::open(store, table, dir, log_ids, end).await {
+                Err(Error::Open { source, .. }) if tries < OPEN_TRIES => {
+                    debug!(table = %table, error = %source, tries, "{table} could not be opened; it is tried again");
+                    tokio::time::sleep(pause(tries)).await;
+                }
+                outcome => return outcome,
+            }
+        }
+        unreachable!("the last try returns")
+    }
+
     async fn open(
         store: &Arc<dyn ObjectStore>,
         table: Table,
@@ -205,7 +255,8 @@ impl LakeTable {
         let delta = filled_from(table, delta, log_ids.feeding(table)).await?;
         let delta = widen(table, delta).await.map_err(failed)?;
         let log_ids = log_ids.feeding(table);
-        let mut open = LakeTable { table, folder, delta, committed: Position::default(), log_ids };
+        let (committed, begun) = (Position::default(), BTreeSet::new());
+        let mut open = LakeTable { table, folder, delta, committed, log_ids, begun, heard: 0 };
         let end = end.feeding(table);
         for (partition, end) in &end.0 {
             let (partition, end) = (*partition, *end);
@@ -216,6 +267,7 @@ impl LakeTable {
             open.committed.advance(partition, committed);
         }
         open.begin(end.0.keys().copied()).await.map_err(failed)?;
+        open.heard = open.version();
         Ok(Some(open))
     }
 
@@ -241,7 +293,10 @@ impl LakeTable {
             .await
             .map_err(failed)?;
         info!(table = %table, "Created the table {table}");
-        Ok(LakeTable { table, folder, delta, committed, log_ids })
+        let mut created = LakeTable { table, folder, delta, committed, log_ids, begun: BTreeSet::new(), heard: 0 };
+        created.begin(start.feeding(table).0.keys().copied()).await.map_err(failed)?;
+        created.heard = created.version();
+        Ok(created)
     }
 
     pub(crate) fn version(&self) -> u64 {
@@ -260,11 +315,17 @@ impl LakeTable {
         Position(upto.feeding(self.table).0.into_iter().filter(moved).collect())
     }
 
+    /// Whether this process is the one that keeps the table small: it has the first of the partitions that feed it.
+    pub(crate) fn keeps(&self) -> bool {
+        let first = self.log_ids.0.keys().next().map(|stream| Partition { stream: *stream, number: 0 });
+        first.is_some_and(|first| self.committed.0.contains_key(&first))
+    }
+
     /// Commits offset 0 of those of `partitions` that the table does not know, and of the ones numbered below them: whoever
     /// reads the table counts a log's partitions from 0 until there is none.
-    async fn begin(&mut self, partitions: impl Iterator<Item = Partition>) -> DeltaResult<()> {
-        let numbered = partitions.flat_map(|p| (0..=p.number).map(move |number| Partition { number, ..p }));
-        let wanted: BTreeSet<Partition> = numbered.filter(|p| !self.committed.0.contains_key(p)).collect();
+    async fn begin(&mut self, partitions: impl Iterator<Item = Partition> + Clone) -> DeltaResult<()> {
+        let numbered = partitions.clone().flat_map(|p| (0..=p.number).map(move |number| Partition { number, ..p }));
+        let wanted: BTreeSet<Partition> = numbered.filter(|p| !self.begun.contains(p)).collect();
         for tries in 1.. {
             let mut new = Position::default();
             for partition in &wanted {
@@ -281,13 +342,14 @@ impl LakeTable {
                 Err(source) if tries >= COMMIT_TRIES => return Err(source),
                 // Another process may have done it.
                 Err(_) => {
-                    tokio::time::sleep(Duration::from_millis(50) * tries).await;
+                    tokio::time::sleep(pause(tries)).await;
                     self.delta.update_incremental(None).await?;
                 }
             }
         }
+        self.begun.extend(wanted);
         // Not what stands there: if another process has gone on since, this one is fenced off by it.
-        wanted.into_iter().for_each(|partition| self.committed.advance(partition, 0));
+        partitions.for_each(|partition| self.committed.advance(partition, 0));
         Ok(())
     }
 
@@ -319,9 +381,12 @@ impl LakeTable {
         let compactor = Transaction::new("compactor", self.version() as i64);
         let operation = DeltaOperation::Optimize { predicate: None, target_size: 0 };
         match self.land(actions.collect(), vec![compactor], operation).await {
-            Ok(()) => Ok(Some(self.version())),
+            Ok(()) => {
+                self.heard = self.version();
+                Ok(Some(self.version()))
+            }
             Err(failure) => {
-                warn!(table = %self.table, error = %failure, "A merge in {} failed; looking whether it landed", self.table);
+                debug!(table = %self.table, error = %failure, "A merge in {} failed; looking whether it landed", self.table);
                 self.delta.update_incremental(None).await?;
                 Ok(live(&self.delta)?.contains(&file.path).then(|| self.version()))
             }
@@ -349,12 +414,12 @@ impl LakeTable {
         })
     }
 
-    /// Commits `prepared`, if and only if the offsets this process committed last still stand in the table. Returns the
-    /// version that holds it.
+    /// Commits `prepared`, if and only if the offsets this process committed last still stand in the table. Says first what
+    /// other processes have committed, if that was not said yet: it is called again then.
     ///
     /// An error may hide a commit that landed: after any error the table is read again before anything is decided, and a
     /// prepared commit that failed must be tried again before another one.
-    pub(crate) async fn commit(&mut self, prepared: &mut Prepared) -> Result<u64> {
+    pub(crate) async fn commit(&mut self, prepared: &mut Prepared) -> Result<Step> {
         let (table, rows) = (self.table, prepared.rows);
         let failed = |source| Error::Commit { table, rows, source };
         self.begin(prepared.upto.0.keys().copied()).await.map_err(failed)?;
@@ -364,12 +429,19 @@ impl LakeTable {
             if prepared.attempted {
                 self.delta.update_incremental(None).await.map_err(failed)?;
             }
-            let mut landed = prepared.attempted;
+            let others = self.hear(Some(prepared)).await?;
+            if !others.is_empty() {
+                return Ok(Step::Others(others));
+            }
+            // Without files there is nothing to know it by, and nothing to lose.
+            let offsets_alone = prepared.attempted && prepared.files.is_empty();
+            let mut landed = prepared.landed || offsets_alone;
             for (partition, next) in &prepared.upto.0 {
                 let found = self.offset(*partition).await.map_err(failed)?;
                 let expected = self.committed.next(*partition);
-                landed &= found == Some(*next);
-                if found != Some(expected) && !(prepared.attempted && found == Some(*next)) {
+                let moved = found == Some(*next);
+                landed &= moved;
+                if found != Some(expected) && !(moved && (prepared.landed || offsets_alone)) {
                     return Err(Error::Fenced { table, partition: *partition, expected, found });
                 }
             }
@@ -381,15 +453,59 @@ impl LakeTable {
             let adds = prepared.files.iter().cloned().map(Action::Add).collect();
             prepared.attempted = true;
             match self.land(adds, transactions(&self.log_ids, &prepared.upto), operation).await {
-                Ok(()) => break,
+                Ok(()) => {
+                    self.heard = self.version();
+                    break;
+                }
                 Err(source) if tries >= COMMIT_TRIES => return Err(failed(source)),
                 Err(source) => {
-                    warn!(table = %table, error = %source, tries, "A commit to {table} failed; looking whether it landed");
-                    tokio::time::sleep(Duration::from_millis(50) * tries).await;
+                    debug!(table = %table, error = %source, tries, "A commit to {table} failed; looking whether it landed");
+                    tokio::time::sleep(pause(tries)).await;
                 }
             }
         }
         prepared.upto.0.iter().for_each(|(partition, next)| self.committed.advance(*partition, *next));
-        Ok(self.version())
+        Ok(Step::Landed(self.version()))
     }
+
+    /// Loads what other processes have done since, and says which files they have added: once.
+    pub(crate) async fn listen(&mut self) -> Result<Vec<(PathBuf, Option<String>)>> {
+        let failed = |source| Error::Open { table: self.table, source };
+        self.delta.update_incremental(None).await.map_err(failed)?;
+        self.hear(None).await
+    }
+
+    /// The files with new rows in the versions that were loaded since the last time, each with its month. Those of `ours` are
+    /// left out: finding one says that it landed.
+    async fn hear(&mut self, ours: Option<&mut Prepared>) -> Result<Vec<(PathBuf, Option<String>)>> {
+        let failed = |source| Error::Open { table: self.table, source };
+        let (mut others, mut landed) = (Vec::new(), false);
+        let log_store = self.delta.log_store();
+        for version in self.heard + 1..=self.version() {
+            // Entries stay for hours: a process that slept for longer begins anew.
+            let entry = log_store.read_commit_entry(version).await.map_err(failed)?;
+            let entry = entry.ok_or(Error::Overtaken { table: self.table })?;
+            for action in get_actions(version, &entry).map_err(failed)? {
+                let Action::Add(add) = action else { continue };
+                if ours.as_ref().is_some_and(|ours| ours.files.iter().any(|file| file.path == add.path)) {
+                    landed = true;
+                } else if add.data_change {
+                    let month = add.partition_values.get("month").cloned().flatten();
+                    others.push((self.folder.join(&add.path), month));
+                }
+            }
+        }
+        self.heard = self.version();
+        if let Some(ours) = ours {
+            ours.landed |= landed;
+        }
+        Ok(others)
+    }
+}
+
+/// How long to wait after so many tries. No two processes wait alike, so that they don't meet again.
+fn pause(tries: u32) -> Duration {
+    let mut random = [0; 1];
+    let _ = getrandom::fill(&mut random);
+    Duration::from_millis(20 + u64::from(random[0]) / 4) * tries
 }

@@ -18,6 +18,7 @@ mod lake;
 mod layout;
 mod maintain;
 mod member;
+mod reader;
 mod run;
 mod status;
 mod tail;

@@ -1,4 +1,4 @@
-//! Ingest at work: one task reads the log, one commits.
+//! Ingest at work: one task reads the log (`reader`), one commits (`commit`).
 //!
 //! Reading runs ahead of committing by at most the tail's limit. What was read is published at once, so freshness never
 //! waits for a commit; what was committed is published then, so that queries take it from the files and the rows are freed.
@@ -15,6 +15,7 @@ use tokio::task::JoinHandle;
 use tracing::{error, info, warn};
 
 use crate::commit::Committer;
+use crate::reader::Reader;
 use crate::tail::Tail;
 use crate::{Error, IngestConfig, Lake, Result, Status, TableStatus};
 
@@ -37,9 +38,9 @@ pub(crate) struct Shared {
     pub(crate) last_error: Mutex<Option<String>>,
     /// Why ingest gave up.
     pub(crate) ended: Mutex<Option<Arc<Error>>>,
-    counts: Mutex<Counts>,
+    pub(crate) counts: Mutex<Counts>,
     /// Tells the reader to stop.
-    stop: watch::Sender<bool>,
+    pub(crate) stop: watch::Sender<bool>,
 }
 
 impl Shared {
@@ -64,7 +65,7 @@ impl Shared {
 }
 
 /// An error with all its causes, in one line.
-fn chain(error: &Error) -> String {
+pub(crate) fn chain(error: &Error) -> String {
     let mut text = error.to_string();
     let mut cause = std::error::Error::source(error);
     while let Some(error) = cause {
@@ -80,6 +81,8 @@ pub(crate) enum Command {
     Flush(oneshot::Sender<Result<()>>),
     /// The same, and stop.
     Stop(oneshot::Sender<Result<()>>),
+    /// Commit what was read, and stop.
+    Leave(oneshot::Sender<Result<()>>),
 }
 
 /// A running ingest. Dropping it ends it without a last commit; nothing is lost, the log has it.
@@ -116,9 +119,12 @@ pub async fn start(
         stop: watch::channel(false).0,
     });
     info!(position = %intake.position(), "Ingest starts");
-    let reader = tokio::spawn(read(shared.clone(), source.clone(), publisher.clone(), clock.clone(), intake, config));
+    let (heard, others) = mpsc::channel(1);
+    let (log, views, time) = (source.clone(), publisher.clone(), clock.clone());
+    let reader = Reader { shared: shared.clone(), source: log, publisher: views, clock: time, config };
+    let reader = tokio::spawn(reader.run(intake, others));
     let (commands, inbox) = mpsc::channel(16);
-    let committer = Committer::new(lake, shared.clone(), source, publisher, clock, config);
+    let committer = Committer::new(lake, shared.clone(), source, publisher, clock, config, heard);
     tokio::spawn(serve(committer, shared.clone(), inbox, reader));
     Ok(Ingest { commands, shared })
 }
@@ -132,6 +138,19 @@ impl Ingest {
     /// Commits what is in the log by now and stops.
     pub async fn stop(&self) -> Result<()> {
         self.ask(Command::Stop).await
+    }
+
+    /// Commits what was read, which others may go on from, and stops.
+    pub async fn leave(&self) -> Result<()> {
+        self.ask(Command::Leave).await
+    }
+
+    /// Returns once it has given up, with the reason.
+    pub async fn ended(&self) -> Arc<Error> {
+        let mut stop = self.shared.stop.subscribe();
+        // The sender lives in `self`.
+        let _ = stop.wait_for(|stop| *stop).await;
+        self.shared.ended.lock().clone().unwrap_or_else(|| Arc::new(Error::Ended(None)))
     }
 
     /// How far it is.
@@ -180,67 +199,6 @@ async fn belong_together(lake: &Lake, source: &dyn Source) -> Result<()> {
     Ok(())
 }
 
-/// Reads the log until told to stop.
-async fn read(
-    shared: Arc<Shared>,
-    source: Arc<dyn Source>,
-    publisher: Arc<dyn Publisher>,
-    clock: Arc<dyn Clock>,
-    mut intake: Intake,
-    config: IngestConfig,
-) {
-    let mut stop = shared.stop.subscribe();
-    let mut failures = 0;
-    while !*stop.borrow_and_update() {
-        if shared.tail.lock().bytes >= config.tail_bytes {
-            shared.due.notify_one();
-            tokio::select! { _ = shared.room.notified() => {}, _ = stop.changed() => {} }
-            continue;
-        }
-        let position = intake.position().clone();
-        let outcome = match source.read(&position, config.read_bytes).await {
-            Ok(segments) if segments.is_empty() => tokio::select! {
-                waited = source.wait(&position) => waited,
-                _ = stop.changed() => Ok(()),
-            },
-            Ok(segments) => {
-                let landed = std::mem::take(&mut *shared.landed.lock());
-                // Decoding is pure work: on the async threads it would hold up whoever shares them.
-                let work = tokio::task::spawn_blocking(move || {
-                    landed.iter().for_each(|(table, upto)| intake.committed(*table, upto));
-                    let taken = intake.take(&segments);
-                    (intake, taken)
-                });
-                let Ok((back, taken)) = work.await else {
-                    shared.note(Error::Ended(None));
-                    return;
-                };
-                intake = back;
-                *shared.counts.lock() = intake.counts();
-                taken.map(|taken| {
-                    // Published before the committer can see it, so that nothing is committed that was not taken.
-                    publisher.taken(taken.clone());
-                    let mut tail = shared.tail.lock();
-                    tail.push(taken, clock.now());
-                    shared.taken.send_replace(tail.upto.clone());
-                    if tail.bytes >= config.commit_bytes {
-                        shared.due.notify_one();
-                    }
-                })
-            }
-            Err(failure) => Err(failure),
-        };
-        match outcome {
-            Ok(()) => failures = 0,
-            Err(failure) => {
-                shared.note(failure.into());
-                failures += 1;
-                tokio::select! { _ = tokio::time::sleep(retry_after(&config, failures)) => {}, _ = stop.changed() => {} }
-            }
-        }
-    }
-}
-
 /// How long to wait after so many failures in a row.
 pub(crate) fn retry_after(config: &IngestConfig, failures: u32) -> Duration {
     config.retry_after * 2u32.pow(failures.saturating_sub(1).min(RETRY_DOUBLINGS))
@@ -249,19 +207,23 @@ pub(crate) fn retry_after(config: &IngestConfig, failures: u32) -> Duration {
 /// Commits when it is due, and answers commands, until told to stop or nobody can ask any more.
 async fn serve(mut committer: Committer, shared: Arc<Shared>, mut inbox: mpsc::Receiver<Command>, reader: JoinHandle<()>) {
     // A tick is how late a commit by time may be, and how soon a test's clock is noticed.
+    let mut reader = Some(reader);
     let mut tick = tokio::time::interval(Duration::from_millis(100));
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         tokio::select! {
             command = inbox.recv() => match command {
                 Some(Command::Flush(reply)) => drop(reply.send(committer.flush().await)),
-                Some(Command::Stop(reply)) => {
-                    let flushed = committer.flush().await;
+                Some(command @ (Command::Stop(_) | Command::Leave(_))) => {
+                    let (done, reply) = match command {
+                        Command::Leave(reply) => (committer.commit_taken().await, reply),
+                        Command::Flush(reply) | Command::Stop(reply) => (committer.flush().await, reply),
+                    };
                     shared.stop.send_replace(true);
-                    let _ = reader.await;
+                    drop(reader.take());
                     committer.finish().await;
                     info!(position = %shared.tail.lock().upto, "Ingest stopped");
-                    let _ = reply.send(flushed);
+                    let _ = reply.send(done);
                     return;
                 }
                 None => break,

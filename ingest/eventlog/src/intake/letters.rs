@@ -16,6 +16,9 @@ use crate::error::Result;
 /// a second import; its id is a hash of file and row, so the id alone says that it is the same.
 const UNMAPPED: &str = "could not be mapped";
 
+/// What a letter is known by.
+const COLUMNS: [&str; 5] = ["topic", "source", "event_id", "reason", "payload"];
+
 /// The dead letters known by identity: 128 bits each, made by two seeded hashes, so that no two letters are ever taken for
 /// one (10^7 letters: 10^14 / 2^129).
 #[derive(Debug)]
@@ -57,12 +60,25 @@ impl Letters {
         Ok(())
     }
 
+    /// Notes the letters of a file of the lake that another process committed. Returns whether one of `held` stands in it.
+    pub(super) fn landed<'a>(&mut self, file: &Path, held: impl Iterator<Item = &'a RecordBatch>) -> Result<bool> {
+        let (mut landed, mut taken) = (HashSet::new(), HashSet::new());
+        lookup::columns(file, &COLUMNS, |batch| self.note(file, batch, &mut landed))?;
+        for batch in held {
+            self.note(Path::new("the rows in memory"), batch, &mut taken)?;
+        }
+        let repeats = !landed.is_disjoint(&taken);
+        // Letters that are not loaded find the file when they are.
+        if let Some(seen) = &mut self.seen {
+            seen.extend(landed);
+        }
+        Ok(repeats)
+    }
+
     fn load<'a>(&self, held: impl Iterator<Item = &'a RecordBatch>) -> Result<HashSet<u128>> {
         let mut seen = HashSet::new();
         for file in self.known.files(Table::DeadLetters, None)? {
-            lookup::columns(&file, &["topic", "source", "event_id", "reason", "payload"], |batch| {
-                self.note(&file, batch, &mut seen)
-            })?;
+            lookup::columns(&file, &COLUMNS, |batch| self.note(&file, batch, &mut seen))?;
         }
         for batch in held {
             self.note(Path::new("the rows in memory"), batch, &mut seen)?;

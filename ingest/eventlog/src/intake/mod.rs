@@ -11,6 +11,7 @@ mod lookup;
 mod months;
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use arrow::array::{BooleanArray, RecordBatch};
@@ -49,6 +50,15 @@ pub struct Counts {
     pub dead_letters: u64,
     /// Dead letters known already, dropped.
     pub dead_copies: u64,
+}
+
+impl std::ops::AddAssign for Counts {
+    fn add_assign(&mut self, other: Counts) {
+        self.accepted += other.accepted;
+        self.copies += other.copies;
+        self.dead_letters += other.dead_letters;
+        self.dead_copies += other.dead_copies;
+    }
 }
 
 /// Turns the log, segment by segment, into the rows that belong in the lake and are not there.
@@ -115,6 +125,25 @@ impl Intake {
         if let Some(batches) = self.uncommitted.get_mut(&table) {
             batches.retain(|(reach, _)| !upto.covers(reach));
         }
+    }
+
+    /// Another process has committed `files`, each with its business month, to `table`, and [`KnownEvents`] shows them. Notes
+    /// what they hold, and returns whether a row that was taken here and is in no commit stands in one of them: it must not
+    /// be committed a second time, and what it comes to now only a new beginning tells.
+    ///
+    /// # Errors
+    /// [`crate::Error::Lookup`]; then begin anew too, for some of it may have been noted.
+    pub fn landed(&mut self, table: Table, files: &[(PathBuf, Option<String>)]) -> Result<bool> {
+        let held = self.uncommitted.get(&table).map(Vec::as_slice).unwrap_or_default();
+        let mut repeats = false;
+        for (file, month) in files {
+            repeats |= match table {
+                Table::DeadLetters => self.letters.landed(file, held.iter().map(|(_, batch)| batch))?,
+                Table::Events(_) => self.months.landed(table, file, month.as_deref(), held)?,
+            };
+        }
+        self.months.make_room();
+        Ok(repeats)
     }
 
     fn try_take(&mut self, segments: &[Segment]) -> Result<Taken> {
@@ -205,15 +234,14 @@ impl Intake {
                 continue;
             }
             let fault = Fault::Conflict { source_name: repeat.source.clone(), event_id: repeat.event_id };
-            let (segment, messages) = unpacked
+            let (_, messages) = unpacked
                 .iter()
                 .find(|(s, _)| {
                     s.stream == stream && s.partition.number == repeat.partition && s.offsets().contains(&repeat.offset)
                 })
                 .expect("a row comes from a segment");
-            if repeat.offset < self.reach(Table::DeadLetters, segment.partition) {
-                continue;
-            }
+            // It may lie below the letters' offset and be none of them: another process may have committed the event that it
+            // contradicts since. Having an identity, it is kept once in any case.
             let (recorded_at, message) = messages.at(repeat.offset).expect("it is inside");
             let place = Place { partition: repeat.partition, offset: repeat.offset, recorded_at };
             letters.push(letter(stream, place, Some((repeat.source.clone(), repeat.event_id)), &fault, message));

@@ -138,6 +138,33 @@ impl Months {
         self.compare(table, batch, held, repeated)
     }
 
+    /// Notes the events of a file of the lake that another process committed. Returns whether an event of `held` stands in it.
+    pub(super) fn landed(
+        &mut self,
+        table: Table,
+        file: &Path,
+        month: Option<&str>,
+        held: &[(Position, RecordBatch)],
+    ) -> Result<bool> {
+        let name = month.unwrap_or_default();
+        let mut landed: HashMap<String, HashSet<i64>> = HashMap::new();
+        lookup::ids(file, |source, id| {
+            landed.entry_ref(source).or_default().insert(id);
+        })?;
+        let repeats = held.iter().any(|(_, batch)| {
+            let (sources, ids) = identity_columns(batch);
+            rows_of_month(table, batch, name).any(|row| landed.get(sources.value(row)).is_some_and(|s| s.contains(&ids.value(row))))
+        });
+        // A month that is not loaded finds the file when it is.
+        if let Some(at) = self.at.get(&(table, name.to_owned())) {
+            for (source, ids) in landed {
+                let source = self.months[*at].source(&source);
+                self.months[*at].sources[source].seen.extend(ids);
+            }
+        }
+        Ok(repeats)
+    }
+
     /// The month's place, loaded if it is not there.
     fn load(&mut self, table: Table, month: &str, held: &[(Position, RecordBatch)]) -> Result<usize> {
         self.ticks += 1;

@@ -80,7 +80,8 @@ impl std::fmt::Debug for KafkaSource {
 }
 
 impl KafkaSource {
-    /// Connects to the topics of every stream. Reads the partitions `only`, or all there are and those that come.
+    /// Connects to the topics of every stream and reads all their partitions and those that come; or to the topics of the
+    /// partitions `only`, and reads these.
     ///
     /// # Errors
     /// [`Error::NoTopic`] if one is missing, [`Error::Kafka`] if the brokers can't be reached.
@@ -97,7 +98,7 @@ impl KafkaSource {
         client.set("statistics.interval.ms", STATISTICS_MS.to_string());
         let made = client.create_with_context(Context::new()).map_err(failed("set up a Kafka consumer"))?;
         let consumer = Parting(Some(Arc::new(made)));
-        let topics = topics(&config, &consumer).await?;
+        let topics = topics(&config, &consumer, only.as_ref()).await?;
         let ids = LogIds(topics.iter().map(|(stream, topic)| (Some(*stream), topic.id.clone())).collect());
         let partitions = RwLock::new(partitions(&topics, only.as_ref()));
         let reading = Mutex::new((Reading::default(), Instant::now()));
@@ -161,7 +162,7 @@ impl KafkaSource {
 
     /// Looks whether the topics are still those that were opened, and for new partitions.
     async fn look(&self, reading: &mut Reading) -> Result<()> {
-        let topics = topics(&self.config, &self.consumer).await?;
+        let topics = topics(&self.config, &self.consumer, self.only.as_ref()).await?;
         for (stream, topic) in &topics {
             let expected = &self.ids.0[&Some(*stream)];
             if topic.id != *expected {
@@ -362,9 +363,18 @@ fn next_now<'a>(messages: &mut (impl futures::Stream<Item = Polled<'a>> + Unpin)
     }
 }
 
-/// The topics as the brokers know them, of every stream.
-async fn topics(config: &KafkaConfig, consumer: &Arc<Inner>) -> Result<BTreeMap<Stream, Described>> {
-    let names = Stream::ALL.map(|stream| config.topic(stream));
+/// The topics as the brokers know them: of every stream, or of those that have partitions in `only`.
+async fn topics(
+    config: &KafkaConfig,
+    consumer: &Arc<Inner>,
+    only: Option<&BTreeSet<Partition>>,
+) -> Result<BTreeMap<Stream, Described>> {
+    let read = |stream: &Stream| only.is_none_or(|only| only.iter().any(|partition| partition.stream == Some(*stream)));
+    let streams: Vec<Stream> = Stream::ALL.into_iter().filter(read).collect();
+    if streams.is_empty() {
+        return Ok(BTreeMap::new());
+    }
+    let names: Vec<String> = streams.iter().map(|stream| config.topic(*stream)).collect();
     let consumer = consumer.clone();
     let described = {
         let names = names.clone();
@@ -376,7 +386,7 @@ async fn topics(config: &KafkaConfig, consumer: &Arc<Inner>) -> Result<BTreeMap<
         Some(topic) => Ok((stream, topic)),
         None => Err(Error::NoTopic { topic: name }),
     };
-    Stream::ALL.into_iter().zip(names).map(found).collect()
+    streams.into_iter().zip(names).map(found).collect()
 }
 
 fn partitions(topics: &BTreeMap<Stream, Described>, only: Option<&BTreeSet<Partition>>) -> BTreeSet<Partition> {
