@@ -1,6 +1,7 @@
 //! Everything that needs the real binary: one test program, so that it links once.
 
 mod chain;
+mod chaos;
 mod contract;
 mod crash;
 mod dead_letters;
@@ -8,4 +9,5 @@ mod http;
 mod journey;
 mod race;
 mod readme;
+mod stranger;
 mod support;
