@@ -161,6 +161,26 @@ async fn a_partition_that_can_not_be_read_on_stops_and_no_other() {
     assert!(why.contains("log and lake do not belong together"), "{why}");
     member.stop().await;
     assert_eq!(world.places(REDEMPTIONS).await.len(), 40);
+    // Somebody decides.
+    let lake = world.dir.path().join("lake");
+    let accepted = async |stream| {
+        let accepted = crate::accept_loss(&lake, log.kafka.clone(), stream).await.unwrap();
+        accepted.iter().map(|a| format!("{} {} {:?}→{}", a.table, a.partition, a.from, a.to)).collect::<Vec<_>>()
+    };
+    let moved = ["dead_letters redemptions/0 Some(10)→15", "redemptions redemptions/0 Some(10)→15"];
+    assert_eq!(accepted(Stream::Redemptions).await, moved);
+    let anew = ["dead_letters refusals/0 None→0", "dead_letters refusals/1 None→0"];
+    assert_eq!(accepted(Stream::Refusals).await[..2], anew);
+    assert_eq!(accepted(Stream::Refusals).await.len(), 0);
+    let member = log.join(&world);
+    until([&member], |[member]| member.partitions.len() == 2 * Stream::ALL.len()).await;
+    assert_eq!(landed(&world, 45).await.len(), 45, "all but the five that are gone");
+    assert_eq!(member.status().stopped.len(), 0);
+    member.stop().await;
+    let done = crate::maintain(&lake, &SystemClock).await.unwrap();
+    let redemptions = done.iter().find(|done| done.table == REDEMPTIONS).unwrap();
+    assert!(redemptions.merged > redemptions.files, "{redemptions:?}");
+    assert_eq!(world.places(REDEMPTIONS).await.len(), 45);
 }
 
 #[tokio::test(flavor = "multi_thread")]
