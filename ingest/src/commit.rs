@@ -177,8 +177,7 @@ impl Committer {
         let now = self.clock.now();
         let upto = self.shared.tail.lock().upto.clone();
         let open = |table: &Table| self.tables.contains_key(table);
-        let tables: Vec<Table> =
-            [Table::DeadLetters].into_iter().chain(Stream::ALL.map(Table::Events)).filter(open).collect();
+        let tables: Vec<Table> = [Table::DeadLetters].into_iter().chain(Stream::ALL.map(Table::Events)).filter(open).collect();
         for table in tables {
             if let Err(failure) = self.commit(table, &upto, now, all).await {
                 self.failures += 1;

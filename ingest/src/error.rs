@@ -128,7 +128,11 @@ impl Error {
     /// Whether trying again can't help.
     pub(crate) fn fatal(&self) -> bool {
         match self {
-            Error::Fenced { .. } | Error::Overtaken { .. } | Error::OtherLog { .. } | Error::AheadOfLog { .. } | Error::BehindLog { .. } => true,
+            Error::Fenced { .. }
+            | Error::Overtaken { .. }
+            | Error::OtherLog { .. }
+            | Error::AheadOfLog { .. }
+            | Error::BehindLog { .. } => true,
             Error::Log(e) => {
                 use eventlog::Error::{Ahead, Damaged, OtherTopic, Pruned};
                 matches!(e, Pruned { .. } | Ahead { .. } | Damaged { .. } | OtherTopic { .. })

@@ -121,9 +121,7 @@ impl Lake {
             let open = match LakeTable::create(&store, table, &dir, log_ids, &start).await {
                 Ok(open) => open,
                 // Another process was quicker.
-                Err(failure) => {
-                    LakeTable::open_beside_others(&store, table, &dir, log_ids, end).await?.ok_or(failure)?
-                }
+                Err(failure) => LakeTable::open_beside_others(&store, table, &dir, log_ids, end).await?.ok_or(failure)?,
             };
             tables.insert(table, open);
         }

@@ -87,5 +87,5 @@ pub fn progress(total: u64, what: &'static str) -> indicatif::ProgressBar {
 
 /// What the folder holds now, read without a lock, also beside a running process.
 pub async fn view(data: &std::path::Path) -> Result<std::sync::Arc<query::View>, Box<dyn std::error::Error + Send + Sync>> {
-    Ok(query::reader::load(data).await?)
+    Ok(query::reader::load(data, None).await?)
 }

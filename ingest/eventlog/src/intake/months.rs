@@ -153,7 +153,8 @@ impl Months {
         })?;
         let repeats = held.iter().any(|(_, batch)| {
             let (sources, ids) = identity_columns(batch);
-            rows_of_month(table, batch, name).any(|row| landed.get(sources.value(row)).is_some_and(|s| s.contains(&ids.value(row))))
+            rows_of_month(table, batch, name)
+                .any(|row| landed.get(sources.value(row)).is_some_and(|s| s.contains(&ids.value(row))))
         });
         // A month that is not loaded finds the file when it is.
         if let Some(at) = self.at.get(&(table, name.to_owned())) {
