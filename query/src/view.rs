@@ -147,7 +147,7 @@ impl View {
 
     /// Below it every stream's rows are in a commit. Dead letters are committed before the rows of their stream, so they are
     /// complete up to there too, even if their own table has not moved for long because there were none.
-    pub(crate) fn committed_everywhere(&self) -> Position {
+    pub fn committed_everywhere(&self) -> Position {
         let streams = || self.tables.iter().filter(|(table, t)| matches!(table, Table::Events(_)) && t.lake.version.is_some());
         let partitions = streams().flat_map(|(_, t)| t.lake.upto.0.keys());
         let fed = |partition: Partition| streams().filter(move |(table, _)| partition.feeds(**table));
