@@ -1,5 +1,6 @@
 //! The log into the lake, whole: what is committed, what a crash leaves, who is refused.
 
+mod commits;
 mod compaction;
 mod fuzz;
 mod group;

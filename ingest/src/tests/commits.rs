@@ -1,0 +1,47 @@
+//! How long a commit takes once there have been many: it goes by live files, and maintenance keeps those few.
+
+use std::time::{Duration, Instant};
+
+use event::Stream;
+use eventlog::Position;
+
+use super::REDEMPTIONS;
+use super::world::{World, config, redeemed};
+
+/// The `q`-th part of them takes less, in milliseconds.
+fn quantile_ms(times: &[Duration], q: f64) -> f64 {
+    let mut times = times.to_vec();
+    times.sort();
+    times[((times.len() as f64 * q) as usize).min(times.len() - 1)].as_secs_f64() * 1e3
+}
+
+/// Commits one row at a time, each as soon as it has come, and measures from the row's append on.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "a bench of minutes: --ignored --nocapture; HEXIAO_BENCH_COMMITS for fewer"]
+async fn ten_thousand_commits_later_a_commit_takes_as_long() {
+    let commits: i64 = std::env::var("HEXIAO_BENCH_COMMITS").map_or(10_000, |n| n.parse().unwrap());
+    let world = World::new();
+    // Whatever is in the tail is over its limit.
+    let eager = crate::IngestConfig { commit_bytes: 1, sweep_every: Duration::from_secs(60), ..config() };
+    let ingest = world.start(eager).await.unwrap();
+    let mut took = Vec::new();
+    for id in 0..commits {
+        let began = Instant::now();
+        world.append(Stream::Redemptions, &[redeemed(id, (id % 20) as u32)]);
+        let landed = || ingest.status().tables[&REDEMPTIONS].committed.covers(&Position::single(id + 1));
+        while !landed() {
+            tokio::time::sleep(Duration::from_micros(200)).await;
+        }
+        took.push(began.elapsed());
+    }
+    let tenth = took.len() / 10;
+    println!("| commits | p50 ms | p99 ms |\n| --- | --- | --- |");
+    for (part, times) in took.chunks(tenth.max(1)).enumerate() {
+        println!("| {} | {:.1} | {:.1} |", (part + 1) * tenth, quantile_ms(times, 0.5), quantile_ms(times, 0.99));
+    }
+    println!("live files: {}", ingest.status().tables[&REDEMPTIONS].files);
+    ingest.stop().await.unwrap();
+    assert_eq!(world.offsets(REDEMPTIONS).await.len() as i64, commits);
+    let (first, last) = (quantile_ms(&took[..tenth], 0.5), quantile_ms(&took[took.len() - tenth..], 0.5));
+    assert!(last < 3.0 * first, "{first} ms became {last} ms");
+}
