@@ -415,24 +415,33 @@ impl LakeTable {
         let live = |delta: &DeltaTable| -> DeltaResult<HashSet<String>> {
             Ok(delta.snapshot()?.log_data().into_iter().map(|file| file.path().into_owned()).collect())
         };
-        let there = live(&self.delta)?;
-        if !removes.iter().all(|remove| there.contains(&remove.path)) {
-            return Ok(None);
-        }
-        let actions = removes.iter().cloned().map(Action::Remove).chain([Action::Add(file.clone())]);
-        let compactor = Transaction::new("compactor", self.version() as i64);
-        let operation = DeltaOperation::Optimize { predicate: None, target_size: 0 };
-        match self.land(actions.collect(), vec![compactor], operation).await {
-            Ok(()) => {
-                self.heard = self.version();
-                Ok(Some(self.version()))
+        for tries in 1.. {
+            let there = live(&self.delta)?;
+            if there.contains(&file.path) {
+                return Ok(Some(self.version()));
             }
-            Err(failure) => {
-                debug!(table = %self.table, error = %failure, "A merge in {} failed; looking whether it landed", self.table);
-                self.delta.update_incremental(None).await?;
-                Ok(live(&self.delta)?.contains(&file.path).then(|| self.version()))
+            if tries > COMMIT_TRIES || !removes.iter().all(|remove| there.contains(&remove.path)) {
+                break;
+            }
+            let actions = removes.iter().cloned().map(Action::Remove).chain([Action::Add(file.clone())]);
+            let compactor = Transaction::new("compactor", self.version() as i64);
+            let operation = DeltaOperation::Optimize { predicate: None, target_size: 0 };
+            let before = self.version();
+            match self.land(actions.collect(), vec![compactor], operation).await {
+                Ok(()) => {
+                    // What came before it was heard of or will be.
+                    if self.heard == before {
+                        self.heard = self.version();
+                    }
+                    return Ok(Some(self.version()));
+                }
+                Err(failure) => {
+                    debug!(table = %self.table, error = %failure, "A merge in {} failed; looking whether it landed", self.table);
+                    self.delta.update_incremental(None).await?;
+                }
             }
         }
+        Ok(None)
     }
 
     pub(crate) fn list_into(&self, files: &LiveFiles) {

@@ -219,15 +219,28 @@ async fn some_partitions_are_read_alone() {
 async fn a_message_of_ten_megabytes_arrives_whole() {
     let log = new().await;
     let mut from = Position::default();
-    let (admin, options) = admin(&log.config);
     let topic = log.config.topic(Stream::Orders);
-    let resource = rdkafka::admin::ResourceSpecifier::Topic(&topic);
-    let alter = rdkafka::admin::AlterConfig::new(resource).set("max.message.bytes", "12000000");
-    assert!(admin.alter_configs([&alter], &options).await.unwrap()[0].is_ok());
     produce(&log.producer, &topic, 1, Some(&vec![b'x'; 10_000_000])).await;
     produce(&log.producer, &topic, 1, Some(b"small")).await;
     let told = read_to_end(&log.source, &mut from).await;
     assert_eq!(told.iter().map(String::len).collect::<Vec<_>>(), [10_000_002, 7]);
+}
+
+#[tokio::test]
+async fn how_old_what_waits_is() {
+    let log = new().await;
+    let (topic, partition) = (log.config.topic(Stream::Orders), Partition::of(Stream::Orders, 1));
+    for message in [b"a", b"b", b"c"] {
+        produce(&log.producer, &topic, 1, Some(message)).await;
+    }
+    let mut recorded = Vec::new();
+    let all = log.source.read(&Position::default(), 1 << 20).await.unwrap();
+    all[0].messages().unwrap().iter().for_each(|(_, at, _)| recorded.push(at));
+    for (offset, recorded_at) in recorded.into_iter().enumerate() {
+        let from = Position([(partition, offset as i64)].into());
+        let first = super::first_recorded(&log.config, &from).await.unwrap();
+        assert_eq!(first, [(partition, recorded_at)].into());
+    }
 }
 
 #[tokio::test]

@@ -15,6 +15,9 @@ use super::source::{blocking, failed};
 use crate::Error;
 use crate::error::Result;
 
+/// What a topic takes: 12 MiB, a message of 10 MB with room for its batch.
+const MESSAGE_BYTES: usize = 12 << 20;
+
 /// How the topics are to be.
 #[derive(Clone, Copy, Debug)]
 pub struct TopicSettings {
@@ -77,6 +80,9 @@ impl TopicSettings {
             ("cleanup.policy", "delete".to_owned()),
             // As the producer sends them: ours compress with zstd, and the brokers need not do it again.
             ("compression.type", "producer".to_owned()),
+            // An event has 1 MiB at most, and with its batch around it that is more than the brokers' default. What is far too
+            // large is kept as a dead letter: refused, it would hold up a producer that has nobody to tell.
+            ("max.message.bytes", MESSAGE_BYTES.to_string()),
             // By the time the producer says, imported history would be deleted as old at once.
             ("message.timestamp.type", "LogAppendTime".to_owned()),
             ("retention.bytes", "-1".to_owned()),
