@@ -16,8 +16,8 @@ use deltalake_core::logstore::{StorageConfig, get_actions, logstore_with};
 use deltalake_core::operations::create::CreateBuilder;
 use deltalake_core::protocol::{DeltaOperation, SaveMode};
 use deltalake_core::{DeltaResult, DeltaTable, DeltaTableError};
-use event::Table;
-use eventlog::{LogIds, Partition, Position};
+use event::{Stream, Table};
+use eventlog::{LogIds, Partition, Position, app_id};
 use futures::StreamExt;
 use object_store::{ObjectStore, ObjectStoreExt, PutMode};
 use tracing::{debug, info};
@@ -233,6 +233,20 @@ impl LakeTable {
         unreachable!("the last try returns")
     }
 
+    /// Opens it to merge and tidy, without a log; `None` if it does not exist. It commits no rows.
+    pub(crate) async fn open_for_maintenance(store: &Arc<dyn ObjectStore>, table: Table, dir: &Path) -> Result<Option<Self>> {
+        let failed = |source| Error::Open { table, source };
+        let folder = dir.join(table.name());
+        if !folder.join("_delta_log").is_dir() {
+            return Ok(None);
+        }
+        let mut delta = delta_at(store, &folder).map_err(failed)?;
+        delta.load().await.map_err(failed)?;
+        let (committed, log_ids) = (Position::default(), LogIds::default());
+        let heard = delta.version().unwrap_or_default();
+        Ok(Some(LakeTable { table, folder, delta, committed, log_ids, begun: BTreeSet::new(), heard }))
+    }
+
     async fn open(
         store: &Arc<dyn ObjectStore>,
         table: Table,
@@ -305,6 +319,36 @@ impl LakeTable {
     async fn offset(&self, partition: Partition) -> DeltaResult<Option<i64>> {
         let Some(app_id) = self.log_ids.app_id(partition) else { return Ok(None) };
         self.delta.snapshot()?.transaction_version(self.delta.log_store().as_ref(), app_id).await
+    }
+
+    /// The offset that stands in the table for a partition of the topic with the id `log_id`.
+    pub(crate) async fn offset_of(&self, log_id: &str, partition: Partition) -> Result<Option<i64>> {
+        let (table, log_store) = (self.table, self.delta.log_store());
+        let failed = |source| Error::Open { table, source };
+        let app_id = app_id(log_id, partition.number);
+        self.delta.snapshot().map_err(failed)?.transaction_version(log_store.as_ref(), app_id).await.map_err(failed)
+    }
+
+    /// From now on the stream's topic is the one with this id.
+    pub(crate) async fn rename_log(&mut self, stream: Stream, id: String) -> Result<()> {
+        let table = self.table;
+        let failed = |source| Error::Open { table, source };
+        let properties = &self.delta.snapshot().map_err(failed)?.table_config().unknown_properties;
+        let mut ids = LogIds::from_properties(|name| properties.get(name).cloned());
+        if ids.0.insert(Some(stream), id.clone()).as_ref() != Some(&id) {
+            let properties: HashMap<String, String> = ids.properties().collect();
+            let renamed = self.delta.clone().set_tbl_properties().with_properties(properties);
+            self.delta = renamed.with_raise_if_not_exists(false).await.map_err(failed)?;
+        }
+        Ok(())
+    }
+
+    /// Commits offsets alone, wherever the table stood.
+    pub(crate) async fn move_offsets(&mut self, offsets: Vec<Transaction>) -> Result<()> {
+        let table = self.table;
+        let operation = DeltaOperation::Write { mode: SaveMode::Append, partition_by: None, predicate: None };
+        let landed = self.land(Vec::new(), offsets, operation).await;
+        landed.map_err(|source| Error::Commit { table, rows: 0, source })
     }
 
     /// The partitions of `upto` that are further than this table, and how far they are.

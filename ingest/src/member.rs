@@ -57,6 +57,7 @@ pub struct MemberStatus {
 /// A process's part of the ingest of one lake. Dropping it leaves without a last commit; nothing is lost, the log has it.
 #[derive(Debug)]
 pub struct Member {
+    membership: Arc<Membership>,
     state: Arc<Mutex<State>>,
     stop: watch::Sender<bool>,
     task: JoinHandle<()>,
@@ -84,12 +85,12 @@ impl Member {
     /// # Errors
     /// [`crate::Error::Log`] if the settings can't be used.
     pub fn join(lake: PathBuf, clock: Arc<dyn Clock>, config: MemberConfig) -> Result<Member> {
-        let membership = Membership::join(&config.kafka, &config.group)?;
+        let membership = Arc::new(Membership::join(&config.kafka, &config.group)?);
         let state = Arc::new(Mutex::new(State::default()));
         let stop = watch::Sender::new(false);
-        let work = Work { lake, clock, config, membership, state: state.clone() };
+        let work = Work { lake, clock, config, membership: membership.clone(), state: state.clone() };
         let task = tokio::spawn(work.run(stop.subscribe()));
-        Ok(Member { state, stop, task })
+        Ok(Member { membership, state, stop, task })
     }
 
     /// How it is.
@@ -100,7 +101,8 @@ impl Member {
             status.ingest = running.status();
         }
         state.before.add_to(&mut status.ingest);
-        status.last_error = status.ingest.last_error.clone().or(status.last_error);
+        let told = status.last_error.take();
+        status.last_error = status.ingest.last_error.clone().or(told).or_else(|| self.membership.last_error());
         status
     }
 
@@ -150,7 +152,7 @@ struct Work {
     lake: PathBuf,
     clock: Arc<dyn Clock>,
     config: MemberConfig,
-    membership: Membership,
+    membership: Arc<Membership>,
     state: Arc<Mutex<State>>,
 }
 
@@ -204,7 +206,6 @@ impl Work {
         let mut state = self.state.lock();
         state.told.partitions = partitions.clone();
         state.told.stopped = stopped.clone();
-        state.told.last_error = self.membership.last_error().or(state.told.last_error.take());
     }
 
     /// Ingests `partitions` until that has to end.

@@ -14,7 +14,7 @@ use super::{REDEMPTIONS, REFUSALS};
 #[path = "../../eventlog/src/kafka/broker.rs"]
 mod broker;
 
-use broker::Broker;
+pub(super) use broker::Broker;
 
 async fn relayed(relay: &Relay, upto: i64) {
     let mut relayed = relay.relayed();

@@ -1,6 +1,8 @@
 //! The log into the lake, whole: what is committed, what a crash leaves, who is refused.
 
+mod group;
 mod kafka;
+mod shares;
 mod topics;
 mod world;
 
@@ -107,7 +109,7 @@ fn r20_a_process_that_dies_at_any_moment_neither_loses_nor_doubles() {
     runtime.block_on(async {
         // The last round's write may still land, as a process's that was taken for dead: it fences, and we start again.
         while let Err(failure) = world.start(config()).await.unwrap().stop().await {
-            assert!(matches!(root(&failure), Error::Fenced { .. }), "{failure:?}");
+            assert!(matches!(root(&failure), Error::Fenced { .. } | Error::Overtaken { .. }), "{failure:?}");
         }
         let (mut redemptions, mut refusals, mut letters, mut offset) = (Vec::new(), Vec::new(), Vec::new(), 0);
         for n in appended {

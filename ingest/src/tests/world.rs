@@ -5,7 +5,7 @@ use std::fmt;
 use std::fs::File;
 use std::ops::Range;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
 use arrow::array::{Array, AsArray, RecordBatch};
@@ -18,6 +18,7 @@ use deltalake_core::operations::create::CreateBuilder;
 use deltalake_core::{DeltaTableBuilder, ensure_table_uri};
 use event::{Event, Instant, ManualClock, Place, Redemption, Rows, Stream, Table};
 use eventlog::{OutboxSource, Partition, Position, Publisher, Source, Taken, outbox};
+use futures::StreamExt;
 use futures::stream::BoxStream;
 use object_store::path::Path;
 use object_store::{
@@ -188,7 +189,7 @@ impl World {
         files
     }
 
-    fn recorder(&self) -> Arc<Recorder> {
+    pub(crate) fn recorder(&self) -> Arc<Recorder> {
         let recorder = Arc::<Recorder>::default();
         self.recorders.lock().push(recorder.clone());
         recorder
@@ -287,9 +288,29 @@ pub(crate) struct Flaky {
     inner: DurableFiles,
     left: AtomicU32,
     after: AtomicU32,
+    /// The table whose log entries fail; any if there is none.
+    of: Mutex<Option<Table>>,
+    cuts: AtomicBool,
+    blind: AtomicBool,
 }
 
 impl Flaky {
+    /// Fails to write log entries of one table, for good.
+    pub(crate) fn fail_log_entries_of(&self, table: Table, fault: Fault) {
+        *self.of.lock() = Some(table);
+        self.fail_next_log_entries(u32::MAX, fault);
+    }
+
+    /// From the next failure on nothing can be read either.
+    pub(crate) fn cut_reads_with_the_next_fault(&self) {
+        self.cuts.store(true, Ordering::SeqCst);
+    }
+
+    pub(crate) fn restore_reads(&self) {
+        self.cuts.store(false, Ordering::SeqCst);
+        self.blind.store(false, Ordering::SeqCst);
+    }
+
     pub(crate) fn fail_next_log_entries(&self, times: u32, fault: Fault) {
         self.after.store(u32::from(fault == Fault::After), Ordering::SeqCst);
         self.left.store(times, Ordering::SeqCst);
@@ -306,12 +327,16 @@ impl fmt::Display for Flaky {
 impl ObjectStore for Flaky {
     async fn put_opts(&self, location: &Path, payload: PutPayload, opts: PutOptions) -> object_store::Result<PutResult> {
         let log_entry = location.as_ref().contains("_delta_log/") && location.as_ref().ends_with(".json");
+        let log_entry = log_entry && self.of.lock().is_none_or(|table| location.as_ref().contains(&format!("/{table}/")));
         let fails = log_entry && self.left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |n| n.checked_sub(1)).is_ok();
         let failure = || object_store::Error::Generic { store: "flaky", source: "the line is cut".into() };
         if fails && self.after.load(Ordering::SeqCst) == 0 {
             return Err(failure());
         }
         let done = self.inner.put_opts(location, payload, opts).await;
+        if fails && self.cuts.load(Ordering::SeqCst) {
+            self.blind.store(true, Ordering::SeqCst);
+        }
         if fails { Err(failure()) } else { done }
     }
 
@@ -320,6 +345,9 @@ impl ObjectStore for Flaky {
     }
 
     async fn get_opts(&self, location: &Path, options: GetOptions) -> object_store::Result<GetResult> {
+        if self.blind.load(Ordering::SeqCst) {
+            return Err(object_store::Error::Generic { store: "flaky", source: "the line is cut".into() });
+        }
         self.inner.get_opts(location, options).await
     }
 
@@ -335,6 +363,10 @@ impl ObjectStore for Flaky {
     }
 
     fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, object_store::Result<ObjectMeta>> {
+        if self.blind.load(Ordering::SeqCst) {
+            let cut = object_store::Error::Generic { store: "flaky", source: "the line is cut".into() };
+            return futures::stream::once(async { Err(cut) }).boxed();
+        }
         self.inner.list(prefix)
     }
 

@@ -125,9 +125,10 @@ impl Membership {
         self.context.lets_go.notify_all();
     }
 
-    /// What the brokers said last that was no share; `None` once a share came again.
+    /// While there is no share: what the brokers said last instead.
     pub fn last_error(&self) -> Option<String> {
-        self.context.last_error.lock().clone()
+        let waits = self.context.share.borrow().partitions.is_none();
+        waits.then(|| self.context.last_error.lock().clone()).flatten()
     }
 }
 

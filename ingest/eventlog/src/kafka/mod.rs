@@ -5,6 +5,7 @@
 
 mod config;
 mod describe;
+mod first;
 mod group;
 mod reading;
 mod source;
@@ -16,6 +17,7 @@ pub(crate) mod broker;
 mod tests;
 
 pub use config::{KafkaConfig, Sasl, SaslMechanism, Secret, Security, Tls};
+pub use first::first_recorded;
 pub use group::{GroupConfig, Membership, Share};
 pub use source::KafkaSource;
 pub use topics::{Difference, Retention, Topic, TopicSettings, create_topics};
