@@ -191,9 +191,10 @@ fn version(path: &Path) -> Result<Option<u32>, FolderError> {
     }
 }
 
-/// Whether a folder holds anything but a lock that a crash left before VERSION was written, and a config.
+/// Whether a folder holds anything but a config and what a crash left before VERSION was written: a lock, the file that was to
+/// become VERSION.
 fn has_files(path: &Path) -> bool {
-    let ours = |name: OsString| name == "lock" || name == config::FILE;
+    let ours = |name: OsString| name == "lock" || name == config::FILE || name.to_string_lossy().starts_with("VERSION.");
     fs::read_dir(path).is_ok_and(|mut entries| entries.any(|e| e.is_ok_and(|e| !ours(e.file_name()))))
 }
 
@@ -201,7 +202,7 @@ fn has_files(path: &Path) -> bool {
 fn write_version(path: &Path) -> Result<(), FolderError> {
     let (part, whole) = (path.join(format!("VERSION.{}", std::process::id())), path.join("VERSION"));
     fs::write(&part, format!("{VERSION}\n")).map_err(move_err("write", part.clone()))?;
-    fs::rename(&part, &whole).map_err(move_err("write", whole))
+    fs::rename(&part, &whole).inspect_err(|_| drop(fs::remove_file(&part))).map_err(move_err("write", whole))
 }
 
 fn move_err(attempt: &'static str, path: PathBuf) -> impl FnOnce(std::io::Error) -> FolderError {
@@ -213,6 +214,14 @@ mod tests {
     use expect_test::expect;
 
     use super::*;
+
+    #[test]
+    fn a_folder_that_was_not_made_to_its_end_is_made_by_the_next() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join("VERSION.42"), "1").unwrap();
+        prepare(dir.path()).unwrap();
+        check_readable(dir.path()).unwrap();
+    }
 
     #[test]
     fn a_folder_has_one_writer_and_says_who() {
