@@ -179,8 +179,8 @@ fn kafka(file: &Path, brokers: Option<String>, prefix: Option<String>, security:
     let address =
         |broker: &str| broker.trim().rsplit_once(':').is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok());
     if !brokers.split(',').all(address) {
-        let said = format!("`{brokers}` names no brokers; give host:port of some, joined by commas, such as \"127.0.0.1:9092\"");
-        return Err(("log.brokers", said));
+        let said = if brokers.is_empty() { "is missing".to_owned() } else { format!("`{brokers}` names no brokers") };
+        return Err(("log.brokers", format!("{said}; give host:port of some, joined by commas, such as \"127.0.0.1:9092\"")));
     }
     let mut config = KafkaConfig::new(brokers);
     if let Some(prefix) = prefix {
@@ -277,36 +277,97 @@ mod tests {
     fn the_embedded_log_is_the_default_and_takes_no_other_key() {
         check("", expect!["outbox"]);
         check("[log]\nkind = \"outbox\"", expect!["outbox"]);
-        check("[log]\nbrokers = \"a:1\"", expect![[r#""#]]);
+        check(
+            "[log]\nbrokers = \"a:1\"",
+            expect![[
+                r#"`/etc/hexiao.toml`, log.brokers: the embedded log takes no other key than kind; set kind = "kafka", or remove this"#
+            ]],
+        );
     }
 
     #[test]
     fn kafka_has_defaults_and_keeps_secrets_to_itself() {
-        check("[log]\nkind = \"kafka\"\nbrokers = \"a:1, b:2\"", expect![[r#""#]]);
+        check(
+            "[log]\nkind = \"kafka\"\nbrokers = \"a:1, b:2\"",
+            expect![[
+                r#"KafkaLog { kafka: KafkaConfig { brokers: "a:1, b:2", prefix: "hexiao.", security: Security { tls: None, sasl: None } }, group: GroupConfig { name: "hexiao", silent_for: 10s }, topics: TopicSettings { partitions: 12, replication: -1, retention: For(604800s) } }"#
+            ]],
+        );
         check(
             "[log]\nkind = \"kafka\"\nbrokers = \"a:1\"\nprefix = \"p-\"\ngroup = \"g\"\n[log.security.sasl]\nmechanism = \"PLAIN\"\nuser = \"u\"\npassword = \"secret\"\n[log.security.tls]\n[log.topics]\npartitions = 3\nreplication = 1\nretention_days = 2",
-            expect![[r#""#]],
+            expect![[
+                r#"KafkaLog { kafka: KafkaConfig { brokers: "a:1", prefix: "p-", security: Security { tls: Some(Tls { ca_file: None, certificate_file: None, key_file: None, key_password: None }), sasl: Some(Sasl { mechanism: Plain, user: "u", password: … }) } }, group: GroupConfig { name: "g", silent_for: 10s }, topics: TopicSettings { partitions: 3, replication: 1, retention: For(172800s) } }"#
+            ]],
         );
     }
 
     #[test]
     fn what_is_wrong_is_named_with_file_key_and_way_out() {
         let with = |rest: &str| format!("[log]\nkind = \"kafka\"\nbrokers = \"a:1\"\n{rest}");
-        check("[log", expect![[r#""#]]);
-        check("[lag]", expect![[r#""#]]);
-        check("[log]\nkind = \"kafak\"", expect![[r#""#]]);
-        check("[log]\nkind = \"kafka\"", expect![[r#""#]]);
-        check("[log]\nkind = \"kafka\"\nbrokers = \"a\"", expect![[r#""#]]);
-        check(&with("grup = \"g\""), expect![[r#""#]]);
-        check(&with("group = \"\""), expect![[r#""#]]);
-        check(&with("prefix = \"a/b\""), expect![[r#""#]]);
-        check(&with("[log.topics]\npartitions = 0"), expect![[r#""#]]);
-        check(&with("[log.topics]\npartitions = \"12\""), expect![[r#""#]]);
-        check(&with("[log.topics]\nreplication = 0"), expect![[r#""#]]);
-        check(&with("[log.topics]\nretention_days = 0"), expect![[r#""#]]);
-        check(&with("[log.security.tls]\nca_file = \"ca.pem\""), expect![[r#""#]]);
-        check(&with("[log.security.sasl]\nmechanism = \"SCRAM\"\nuser = \"u\"\npassword = \"p\""), expect![[r#""#]]);
-        check(&with("[log.security.sasl]\nmechanism = \"PLAIN\"\nuser = \"u\"\npassword = 1234"), expect![[r#""#]]);
-        check(&with("[log.security.sasl]\nmechanism = \"PLAIN\"\nuser = \"u\""), expect![[r#""#]]);
+        check("[log", expect!["`/etc/hexiao.toml`, log (line 1): unclosed table, expected `]`"]);
+        check("[lag]", expect!["`/etc/hexiao.toml`, lag (line 1): unknown field `lag`, expected `log`"]);
+        check(
+            "[log]\nkind = \"kafak\"",
+            expect!["`/etc/hexiao.toml`, log.kind (line 2): unknown variant `kafak`, expected `outbox` or `kafka`"],
+        );
+        check(
+            "[log]\nkind = \"kafka\"",
+            expect![[
+                r#"`/etc/hexiao.toml`, log.brokers: is missing; give host:port of some, joined by commas, such as "127.0.0.1:9092""#
+            ]],
+        );
+        check(
+            "[log]\nkind = \"kafka\"\nbrokers = \"a\"",
+            expect![[
+                r#"`/etc/hexiao.toml`, log.brokers: `a` names no brokers; give host:port of some, joined by commas, such as "127.0.0.1:9092""#
+            ]],
+        );
+        check(
+            &with("grup = \"g\""),
+            expect![
+                "`/etc/hexiao.toml`, log.grup (line 4): unknown field `grup`, expected one of `kind`, `brokers`, `prefix`, `group`, `security`, `topics`"
+            ],
+        );
+        check(&with("group = \"\""), expect!["`/etc/hexiao.toml`, log.group: a group has a name of 1 to 100 bytes"]);
+        check(
+            &with("prefix = \"a/b\""),
+            expect!["`/etc/hexiao.toml`, log.prefix: topics can't begin with `a/b`: up to 238 of a–z, A–Z, 0–9, . _ -"],
+        );
+        check(
+            &with("[log.topics]\npartitions = 0"),
+            expect!["`/etc/hexiao.toml`, log.topics.partitions: 0 is not between 1 and 1000"],
+        );
+        check(
+            &with("[log.topics]\npartitions = \"12\""),
+            expect![[r#"`/etc/hexiao.toml`, log.topics.partitions (line 5): invalid type: string "12", expected i32"#]],
+        );
+        check(
+            &with("[log.topics]\nreplication = 0"),
+            expect!["`/etc/hexiao.toml`, log.topics.replication: 0 is no number of brokers; -1 stands for their own default"],
+        );
+        check(
+            &with("[log.topics]\nretention_days = 0"),
+            expect!["`/etc/hexiao.toml`, log.topics.retention_days: 0 is not between 1 and 3660"],
+        );
+        check(
+            &with("[log.security.tls]\nca_file = \"ca.pem\""),
+            expect![
+                "`/etc/hexiao.toml`, log.security.tls.ca_file: there is no file `/etc/ca.pem`; paths are relative to the config's folder"
+            ],
+        );
+        check(
+            &with("[log.security.sasl]\nmechanism = \"SCRAM\"\nuser = \"u\"\npassword = \"p\""),
+            expect![
+                "`/etc/hexiao.toml`, log.security.sasl.mechanism (line 5): unknown variant `SCRAM`, expected one of `PLAIN`, `SCRAM-SHA-256`, `SCRAM-SHA-512`"
+            ],
+        );
+        check(
+            &with("[log.security.sasl]\nmechanism = \"PLAIN\"\nuser = \"u\"\npassword = 1234"),
+            expect!["`/etc/hexiao.toml`, log.security.sasl.password (line 7): the value must be a text in quotes"],
+        );
+        check(
+            &with("[log.security.sasl]\nmechanism = \"PLAIN\"\nuser = \"u\""),
+            expect!["`/etc/hexiao.toml`, log.security.sasl (line 4): missing field `password`"],
+        );
     }
 }

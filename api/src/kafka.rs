@@ -28,7 +28,9 @@ pub enum Unopened {
         source: eventlog::Error,
     },
     /// The brokers don't answer, or not to us.
-    #[error("Kafka at {brokers} does not answer; is it running, and are `log.brokers` and `log.security` right?")]
+    #[error(
+        "Kafka at {brokers} does not answer; is it running, and are `log.brokers` and `log.security` right? HEXIAO_LOG=librdkafka=debug tells more"
+    )]
     Silent {
         /// Where.
         brokers: String,
@@ -69,17 +71,16 @@ pub fn unopened(config: &KafkaConfig, error: eventlog::Error) -> Unopened {
 pub async fn uncommitted_since(
     config: &KafkaConfig,
     committed: &Position,
+    start: &Position,
     end: &Position,
 ) -> eventlog::Result<BTreeMap<Partition, Instant>> {
-    let behind = end.0.iter().filter(|(partition, end)| committed.next(**partition) < **end);
-    let behind = Position(behind.map(|(partition, _)| (*partition, committed.next(*partition))).collect());
+    let from = |partition: Partition| committed.next(partition).max(start.next(partition));
+    let behind = end.0.iter().filter(|(partition, end)| from(**partition) < **end);
+    let behind = Position(behind.map(|(partition, _)| (*partition, from(*partition))).collect());
     if behind.0.is_empty() {
         return Ok(BTreeMap::new());
     }
-    {
-        let _ = config;
-        Ok(BTreeMap::new())
-    }
+    eventlog::kafka::first_recorded(config, &behind).await
 }
 
 impl KafkaLog {

@@ -63,6 +63,8 @@ impl Log {
         // Before anything is recorded: what goes nowhere should not be on its way.
         drop(kafka::open(&log.kafka).await?);
         let ledger = crate::node::open_ledger(&folder, Arc::new(SystemClock)).await?;
+        // Whoever asks the folder finds a lake without tables, and the topics.
+        std::fs::create_dir_all(folder.path().join("lake"))?;
         let outbox = Arc::new(OutboxSource::open(ledger.path(), Some(ledger.end()))?);
         let relay = Relay::start(ledger.path(), outbox, log.kafka.clone(), RelayConfig::default()).await?;
         Ok(Log::Relayed(folder, ledger, relay))

@@ -52,11 +52,13 @@ enum Command {
     Generate(commands::generate::Args),
     /// Bring the log into the lake: the embedded one up to its end, topics of Kafka until told to stop.
     Ingest(commands::ingest::Args),
-    /// Create the log's topics.
+    /// Create the log's topics, or go on after a loss.
     #[command(subcommand)]
     Topics(commands::topics::Command),
     /// Say how far the lake is behind the log.
     Lag(commands::lag::Args),
+    /// Merge small files, write checkpoints, and remove what nobody reads any more, beside whatever runs.
+    Maintain,
     /// Run one read-only statement over the data folder.
     Sql(commands::sql::Args),
     /// Run a report over the data folder, or list them.
@@ -97,6 +99,7 @@ fn main() -> ExitCode {
             Command::Ingest(args) => commands::ingest::run(&setup, args).await,
             Command::Topics(command) => commands::topics::run(&setup, command).await,
             Command::Lag(args) => commands::lag::run(&setup, args).await,
+            Command::Maintain => commands::maintain::run(&setup).await,
             Command::Sql(args) => commands::sql::run(&setup, args).await,
             Command::Report(args) => commands::report::run(&setup, args).await,
             Command::DeadLetters(args) => commands::dead_letters::run(&setup, args).await,

@@ -22,7 +22,7 @@ use tokio::net::TcpListener;
 use super::Done;
 use super::serve::{Commits, stop_signal};
 use crate::config::{KafkaLog, LogConfig, Setup};
-use crate::feed::ends::Asking;
+use crate::feed::ends::{Asking, Known};
 use crate::folder::{self, Folder, check_readable};
 use crate::http::{chain, figures, metrics};
 use crate::kafka::{self, Unopened};
@@ -213,10 +213,10 @@ async fn keep(watched: Watched, log: &KafkaLog, lake: &Path) {
             Ok(committed) => *watched.committed.lock() = committed,
             Err(failure) => tracing::warn!(error = chain(&failure), "The lake can't be looked at"),
         }
-        let asked = watched.asking.lock().is_some();
-        if !asked && let Ok(source) = kafka::open(&log.kafka).await {
-            let committed = watched.committed.clone();
-            let asking = Asking::start(Arc::new(source), log.kafka.clone(), move || committed.lock().clone());
+        let asks = watched.asking.lock().is_some();
+        let committed = watched.committed.clone();
+        let know = move || Known { committed: committed.lock().clone(), visible: committed.lock().clone() };
+        if !asks && let Ok(asking) = Asking::start(&log.kafka, Arc::new(know)).await {
             *watched.asking.lock() = Some(asking);
         }
         tokio::time::sleep(LAKE_EVERY).await;

@@ -39,7 +39,7 @@ pub async fn run(setup: &Setup, args: Args) -> Done {
         LogConfig::Kafka(log) => {
             let source = kafka::open(&log.kafka).await?;
             let (start, end) = (source.start().await?, source.end().await?);
-            let since = kafka::uncommitted_since(&log.kafka, &committed, &end).await?;
+            let since = kafka::uncommitted_since(&log.kafka, &committed, &start, &end).await?;
             Figures { start, end, committed, since }
         }
         LogConfig::Outbox => {
@@ -58,7 +58,8 @@ pub async fn run(setup: &Setup, args: Args) -> Done {
         presentation: Presentation { additive: vec!["tail".to_owned(), "lost".to_owned()], ..Presentation::default() },
         rows: Box::pin(futures::stream::once(async { Ok(batch) })),
     };
-    Ok(query::output::write(answer, args.format, &mut std::io::stdout()).await?)
+    super::write_answer(answer, args.format, &mut std::io::stdout()).await?;
+    Ok(())
 }
 
 /// A row per partition. `tail` is what the log has beyond the lake, `lost` what it deleted before it was in the lake.
@@ -101,6 +102,16 @@ mod tests {
             since: BTreeMap::from([(at("orders/1"), Instant(1_000_000)), (at("orders/2"), Instant(9_500_000))]),
         };
         let shown = arrow::util::pretty::pretty_format_batches(&[rows(&figures, Instant(61_000_000)).unwrap()]).unwrap();
-        expect![[r#""#]].assert_eq(&format!("{shown}\n"));
+        expect![[r#"
+            +-----------+-------+-----+-----------+------+----------------+------+
+            | partition | start | end | committed | tail | seconds_behind | lost |
+            +-----------+-------+-----+-----------+------+----------------+------+
+            | orders/0  | 0     | 10  | 10        | 0    | 0              | 0    |
+            | orders/1  | 5     | 10  | 7         | 3    | 60             | 0    |
+            | orders/2  | 9     | 12  | 3         | 3    | 51             | 6    |
+            | orders/3  | 0     | 4   |           | 4    | 0              | 0    |
+            +-----------+-------+-----+-----------+------+----------------+------+
+        "#]]
+        .assert_eq(&format!("{shown}\n"));
     }
 }

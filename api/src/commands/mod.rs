@@ -6,6 +6,7 @@ pub mod generate;
 pub mod import;
 pub mod ingest;
 pub mod lag;
+pub mod maintain;
 pub mod report;
 pub mod schema;
 pub mod serve;
@@ -30,13 +31,20 @@ pub async fn print(answer: Answer, format: Format) -> Done {
         return Err("this format is bytes, not text: send it to a file, as in `> answer.arrow`".into());
     }
     let freshness = answer.freshness.clone();
-    match query::output::write(answer, format, &mut out).await {
-        // Whoever reads may have had enough, as `head` has.
-        Err(e) if broken_pipe(&e) => return Ok(()),
-        done => done?,
+    if write_answer(answer, format, &mut out).await? {
+        eprintln!("{}", fresh(&freshness));
     }
-    eprintln!("{}", fresh(&freshness));
     Ok(())
+}
+
+/// Writes an answer; returns whether it was read to its end.
+pub async fn write_answer(answer: Answer, format: Format, out: &mut (dyn Write + Send)) -> query::Result<bool> {
+    match query::output::write(answer, format, out).await {
+        Ok(()) => Ok(true),
+        // Whoever reads may have had enough, as `head` has.
+        Err(e) if broken_pipe(&e) => Ok(false),
+        Err(e) => Err(e),
+    }
 }
 
 /// Writes to stdout.

@@ -9,13 +9,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use event::Instant;
-use eventlog::kafka::KafkaConfig;
+use eventlog::kafka::{KafkaConfig, KafkaSource};
 use eventlog::{Partition, Position, Source};
 use tokio::sync::{Notify, watch};
+use tokio::task::JoinHandle;
 use tokio::time::MissedTickBehavior;
 
 use crate::http::chain;
-use crate::kafka;
+use crate::kafka::{self, Unopened};
 
 /// Asked this often when nobody wants to know: metrics are that old at most.
 const EVERY: Duration = Duration::from_secs(1);
@@ -47,21 +48,39 @@ impl Ends {
     }
 }
 
+/// How far lake and Views are with the topics.
+pub struct Known {
+    /// The lake holds everything below it.
+    pub committed: Position,
+    /// Answers include everything below it.
+    pub visible: Position,
+}
+
+/// Tells it.
+type Know = Arc<dyn Fn() -> Known + Send + Sync>;
+
 /// Asks, for whoever wants to know. Dropping it ends that.
 #[derive(Debug)]
 pub struct Asking {
     ends: watch::Receiver<Ends>,
     asked: Arc<(AtomicU64, Notify)>,
-    task: tokio::task::JoinHandle<()>,
+    tasks: [JoinHandle<()>; 2],
 }
 
 impl Asking {
-    /// Asks `source`; `committed` says how far the lake is.
-    pub fn start(source: Arc<dyn Source>, kafka: KafkaConfig, committed: impl Fn() -> Position + Send + 'static) -> Self {
+    /// Asks about the topics of `kafka`.
+    ///
+    /// # Errors
+    /// [`Unopened`] if they can't be reached.
+    pub async fn start(kafka: &KafkaConfig, know: Know) -> Result<Self, Unopened> {
+        // A source of its own: on the connection of one that reads, a question waits until the broker has something to read,
+        // half a second.
+        let source = kafka::open(kafka).await?;
         let (publish, ends) = watch::channel(Ends::default());
         let asked = Arc::new((AtomicU64::new(0), Notify::new()));
-        let task = tokio::spawn(ask(source, kafka, committed, publish, asked.clone()));
-        Asking { ends, asked, task }
+        let asking = ask(source, kafka.clone(), know.clone(), publish.clone(), asked.clone());
+        let tasks = [tokio::spawn(asking), tokio::spawn(look_how_old(kafka.clone(), know, publish))];
+        Ok(Asking { ends, asked, tasks })
     }
 
     /// As they were when somebody asked last.
@@ -85,20 +104,19 @@ impl Asking {
 
 impl Drop for Asking {
     fn drop(&mut self) {
-        self.task.abort();
+        self.tasks.iter().for_each(JoinHandle::abort);
     }
 }
 
 async fn ask(
-    source: Arc<dyn Source>,
+    mut source: KafkaSource,
     kafka: KafkaConfig,
-    committed: impl Fn() -> Position,
+    know: Know,
     publish: watch::Sender<Ends>,
     asked: Arc<(AtomicU64, Notify)>,
 ) {
     let mut tick = tokio::time::interval(EVERY);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut recorded = tokio::time::Instant::now() - RECORDED_EVERY;
     loop {
         let ticked = tokio::select! { () = asked.1.notified() => false, _ = tick.tick() => true };
         let question = asked.0.load(Ordering::Acquire);
@@ -115,17 +133,31 @@ async fn ask(
                 continue;
             }
         };
-        let mut since = None;
-        if ticked && recorded.elapsed() >= RECORDED_EVERY {
-            recorded = tokio::time::Instant::now();
-            since = kafka::uncommitted_since(&kafka, &committed(), &end).await.ok();
+        // Partitions are those of when it was opened: one that was added since is known to those who read it.
+        if !know().visible.0.keys().all(|partition| end.0.contains_key(partition))
+            && let Ok(anew) = kafka::open(&kafka).await
+        {
+            source = anew;
+            asked.1.notify_one();
         }
         publish.send_modify(|ends| {
             ends.end = end;
             ends.start = start.unwrap_or(std::mem::take(&mut ends.start));
-            ends.uncommitted_since = since.unwrap_or(std::mem::take(&mut ends.uncommitted_since));
             ends.error = None;
             ends.answers = question;
         });
+    }
+}
+
+/// Looks how old is what waits, in a task of its own: that may take seconds.
+async fn look_how_old(kafka: KafkaConfig, know: Know, publish: watch::Sender<Ends>) {
+    let mut ends = publish.subscribe();
+    while ends.changed().await.is_ok() {
+        let Ends { start, end, .. } = ends.borrow_and_update().clone();
+        match kafka::uncommitted_since(&kafka, &know().committed, &start, &end).await {
+            Ok(since) => publish.send_modify(|ends| ends.uncommitted_since = since),
+            Err(failure) => tracing::debug!(error = chain(&failure), "Nobody knows how old what waits is"),
+        }
+        tokio::time::sleep(RECORDED_EVERY).await;
     }
 }

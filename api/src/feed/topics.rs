@@ -14,7 +14,7 @@ use parking_lot::Mutex;
 use query::{FollowConfig, FollowStatus, Follower, View, Views};
 use tokio::sync::watch;
 
-use super::ends::{Asking, Ends};
+use super::ends::{Asking, Ends, Known};
 use crate::config::KafkaLog;
 use crate::http::chain;
 use crate::kafka::{self, Unopened};
@@ -64,6 +64,16 @@ pub struct TopicsStatus {
     pub unreached: Option<String>,
     /// The ingest of this process, in a demo.
     pub member: Option<MemberStatus>,
+}
+
+impl TopicsStatus {
+    /// What fails now.
+    pub fn troubles(&self) -> Vec<String> {
+        let follower = self.follower.iter().filter_map(|follower| follower.last_error.clone());
+        let member = self.member.iter().flat_map(|member| member.last_error.iter().chain(member.stopped.values()).cloned());
+        let ours = [&self.unreached, &self.relay_error, &self.ends.error];
+        ours.into_iter().flatten().cloned().chain(follower).chain(member).collect()
+    }
 }
 
 impl Topics {
@@ -215,11 +225,14 @@ impl Drop for Topics {
 
 async fn reach(log: &KafkaLog, views: &Arc<Views>) -> Result<Reached, Unopened> {
     let source = Arc::new(kafka::open(&log.kafka).await?);
-    let told = |source: query::Error| Unopened::Unfollowed { source };
-    let follower = Follower::start(views.clone(), source.clone(), FollowConfig::default()).await.map_err(told)?;
+    let followed = Follower::start(views.clone(), source, FollowConfig::default()).await;
+    let follower = followed.map_err(|source| Unopened::Unfollowed { source })?;
     let views = views.clone();
-    let ends = Asking::start(source, log.kafka.clone(), move || views.current().committed_everywhere());
-    Ok(Reached { ends, follower })
+    let know = move || {
+        let view = views.current();
+        Known { committed: view.committed_everywhere(), visible: view.position().clone() }
+    };
+    Ok(Reached { ends: Asking::start(&log.kafka, Arc::new(know)).await?, follower })
 }
 
 /// Tries until the topics are reached, and leaves.

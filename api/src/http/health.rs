@@ -29,6 +29,9 @@ pub struct Readiness {
     /// Messages recorded here that are not in Kafka yet.
     #[serde(skip_serializing_if = "Option::is_none")]
     unrelayed: Option<i64>,
+    /// What fails and is tried again, though it can serve.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    troubles: Vec<String>,
 }
 
 /// Whether it can serve.
@@ -38,16 +41,19 @@ pub struct Readiness {
 #[utoipa::path(get, path = "/readyz", tag = "operation", responses((status = 200, body = Readiness)))]
 pub async fn ready(State(app): State<App>) -> Result<Json<Readiness>, Problem> {
     let reading = app.feed.reading();
-    let unrelayed = match app.feed.way() {
+    let (unrelayed, troubles) = match app.feed.way() {
         Way::Own(ingest) => {
             let status = ingest.status();
             if status.ended {
                 let why = status.last_error.unwrap_or_else(|| "no reason was left".into());
                 return Err(Problem::unavailable("ingest_ended", format!("Ingest has ended, restart the process: {why}")));
             }
-            None
+            (None, Vec::from_iter(status.last_error))
         }
-        Way::Topics(topics) => Some(*app.ledger.end().borrow() - topics.status().relayed_to),
+        Way::Topics(topics) => {
+            let status = topics.status();
+            (Some(*app.ledger.end().borrow() - status.relayed_to), status.troubles())
+        }
     };
     let crate::feed::Reading { log_end, visible_to, behind } = reading;
     if behind > app.limits.ready_lag_events {
@@ -56,7 +62,7 @@ pub async fn ready(State(app): State<App>) -> Result<Json<Readiness>, Problem> {
             format!("Answers are {behind} events behind the log, at {visible_to} of {log_end}"),
         ));
     }
-    Ok(Json(Readiness { log_end, visible_to, unrelayed }))
+    Ok(Json(Readiness { log_end, visible_to, unrelayed, troubles }))
 }
 
 /// Figures for Prometheus.
