@@ -1,9 +1,11 @@
 //! How long a commit takes once there have been many: it goes by live files, and maintenance keeps those few.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use event::Stream;
-use eventlog::Position;
+use eventlog::{OutboxSource, Position};
+use tokio::sync::watch;
 
 use super::REDEMPTIONS;
 use super::world::{World, config, redeemed};
@@ -23,11 +25,15 @@ async fn ten_thousand_commits_later_a_commit_takes_as_long() {
     let world = World::new();
     // Whatever is in the tail is over its limit.
     let eager = crate::IngestConfig { commit_bytes: 1, sweep_every: Duration::from_secs(60), ..config() };
-    let ingest = world.start(eager).await.unwrap();
+    // It hears of each row at once, as in the process that appends.
+    let (moved, appended) = watch::channel(0);
+    let source = OutboxSource::open(&world.dir.path().join("ledger.sqlite"), Some(appended)).unwrap();
+    let ingest = world.start_from(Arc::new(source), eager).await.unwrap();
     let mut took = Vec::new();
     for id in 0..commits {
         let began = Instant::now();
         world.append(Stream::Redemptions, &[redeemed(id, (id % 20) as u32)]);
+        moved.send_replace(id + 1);
         let landed = || ingest.status().tables[&REDEMPTIONS].committed.covers(&Position::single(id + 1));
         while !landed() {
             tokio::time::sleep(Duration::from_micros(200)).await;

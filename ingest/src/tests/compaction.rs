@@ -132,14 +132,14 @@ async fn r20_every_read_beside_merges_and_appends_is_right() {
             }));
         }
         let mut next = 0;
-        for _ in 0..25 {
+        for _ in 0..20 {
             append(&world, &mut random, &mut next);
             appended.store(next, Ordering::SeqCst);
             // A merge may come between each time; what could not be committed is tried again.
             while ingest.flush().await.is_err() {
                 assert!(!ingest.status().ended, "{:?}", ingest.status().last_error);
             }
-            if random.bool() {
+            if random.u8(..3) == 0 {
                 let seen = reads.load(Ordering::SeqCst);
                 while reads.load(Ordering::SeqCst) == seen && beside.iter().all(|task| !task.is_finished()) {
                     tokio::task::yield_now().await;
