@@ -6,6 +6,7 @@ mod crash;
 mod dead_letters;
 mod http;
 mod journey;
+mod kafka;
 mod race;
 mod readme;
 mod support;

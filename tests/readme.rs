@@ -34,6 +34,7 @@ fn every_command_of_the_readme_works_as_printed() {
     let readme = std::fs::read_to_string(root.join("README.md")).unwrap();
     let home = tempfile::tempdir().unwrap();
     let mut background = Vec::new();
+    let _broker = Broker(&root);
     let blocks = blocks(&readme);
     assert!(blocks.len() >= 5, "the README has commands");
     for block in blocks {
@@ -52,6 +53,15 @@ fn every_command_of_the_readme_works_as_printed() {
             String::from_utf8_lossy(&out.stdout),
             String::from_utf8_lossy(&out.stderr)
         );
+    }
+}
+
+/// The README's broker must not outlive a block that fails.
+struct Broker<'a>(&'a Path);
+
+impl Drop for Broker<'_> {
+    fn drop(&mut self) {
+        let _ = Command::new("tests/kafka").args(["stop", "scratch/kafka", "--kill"]).current_dir(self.0).status();
     }
 }
 

@@ -2,17 +2,21 @@
 //!
 //! ```text
 //! DIR/VERSION         number of the folder's format
+//! DIR/hexiao.toml     its config, if it has one
 //! DIR/lock            who writes: {"pid":…,"address":…,"token":…}, held with a file lock
 //! DIR/ledger.sqlite   ledger and outbox
 //! DIR/lake/<table>/   Delta tables
 //! ```
 //! One process writes a folder at a time; readers take no lock.
 
+use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{Read, Seek, Write};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
+
+use crate::config;
 
 /// The format this build writes. An older folder is migrated by adding to it; a newer one is left alone.
 pub const VERSION: u32 = 1;
@@ -113,9 +117,8 @@ impl Folder {
         let folder = Folder { path: path.to_owned(), lock };
         folder.announce(&Holder { pid: std::process::id(), ..Holder::default() })?;
         // Written last: a folder with a VERSION is a folder whose lock exists.
-        let version_path = path.join("VERSION");
         if version(path)? != Some(VERSION) {
-            fs::write(&version_path, format!("{VERSION}\n")).map_err(fail("write", &version_path))?;
+            write_version(path)?;
         }
         Ok(folder)
     }
@@ -136,17 +139,30 @@ impl Folder {
         write(&self.lock).map_err(move_err("write", self.path.join("lock")))
     }
 
-    /// Empties the folder but for its lock.
+    /// Empties the folder but for its lock and config.
     pub fn clear(&self) -> Result<(), FolderError> {
         for entry in fs::read_dir(&self.path).map_err(move_err("list", self.path.clone()))?.flatten() {
             let path = entry.path();
-            if path.file_name().is_some_and(|name| name == "lock" || name == "VERSION") {
+            if path.file_name().is_some_and(|name| name == "lock" || name == "VERSION" || name == config::FILE) {
                 continue;
             }
             let removed = if path.is_dir() { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };
             removed.map_err(move_err("remove", path))?;
         }
         Ok(())
+    }
+}
+
+/// Makes the folder if it is not there, without a lock: its ledger has one writer, its lake takes any number.
+pub fn prepare(path: &Path) -> Result<(), FolderError> {
+    match version(path)? {
+        Some(found) if found > VERSION => Err(FolderError::Newer { path: path.to_owned(), found }),
+        Some(_) => Ok(()),
+        None if has_files(path) => Err(FolderError::Foreign(path.to_owned())),
+        None => {
+            fs::create_dir_all(path).map_err(move_err("create", path.to_owned()))?;
+            write_version(path)
+        }
     }
 }
 
@@ -175,9 +191,18 @@ fn version(path: &Path) -> Result<Option<u32>, FolderError> {
     }
 }
 
-/// Whether a folder holds anything but a lock that a crash left before VERSION was written.
+/// Whether a folder holds anything but a config and what a crash left before VERSION was written: a lock, the file that was to
+/// become VERSION.
 fn has_files(path: &Path) -> bool {
-    fs::read_dir(path).is_ok_and(|mut entries| entries.any(|e| e.is_ok_and(|e| e.file_name() != "lock")))
+    let ours = |name: OsString| name == "lock" || name == config::FILE || name.to_string_lossy().starts_with("VERSION.");
+    fs::read_dir(path).is_ok_and(|mut entries| entries.any(|e| e.is_ok_and(|e| !ours(e.file_name()))))
+}
+
+/// Written whole or not at all: a folder whose VERSION is cut short is nobody's.
+fn write_version(path: &Path) -> Result<(), FolderError> {
+    let (part, whole) = (path.join(format!("VERSION.{}", std::process::id())), path.join("VERSION"));
+    fs::write(&part, format!("{VERSION}\n")).map_err(move_err("write", part.clone()))?;
+    fs::rename(&part, &whole).inspect_err(|_| drop(fs::remove_file(&part))).map_err(move_err("write", whole))
 }
 
 fn move_err(attempt: &'static str, path: PathBuf) -> impl FnOnce(std::io::Error) -> FolderError {
@@ -189,6 +214,14 @@ mod tests {
     use expect_test::expect;
 
     use super::*;
+
+    #[test]
+    fn a_folder_that_was_not_made_to_its_end_is_made_by_the_next() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join("VERSION.42"), "1").unwrap();
+        prepare(dir.path()).unwrap();
+        check_readable(dir.path()).unwrap();
+    }
 
     #[test]
     fn a_folder_has_one_writer_and_says_who() {
@@ -215,5 +248,19 @@ mod tests {
         fs::remove_file(dir.path().join("VERSION")).unwrap();
         fs::write(dir.path().join("holiday.jpg"), "").unwrap();
         assert!(matches!(Folder::open(dir.path()), Err(FolderError::Foreign(_))));
+        assert!(matches!(prepare(dir.path()), Err(FolderError::Foreign(_))));
+    }
+
+    #[test]
+    fn a_config_may_be_there_first_and_stays() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join(config::FILE), "").unwrap();
+        prepare(dir.path()).unwrap();
+        let folder = Folder::open(dir.path()).unwrap();
+        fs::create_dir(dir.path().join("lake")).unwrap();
+        folder.clear().unwrap();
+        let mut left: Vec<_> = fs::read_dir(dir.path()).unwrap().map(|e| e.unwrap().file_name()).collect();
+        left.sort();
+        assert_eq!(left, ["VERSION", config::FILE, "lock"]);
     }
 }

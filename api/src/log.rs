@@ -6,10 +6,13 @@ use std::time::Duration;
 
 use datasets::Chunk;
 use event::SystemClock;
+use eventlog::{OutboxSource, Relay, RelayConfig};
 use ledger::{Ledger, LogSegment};
 use tokio::sync::mpsc;
 
+use crate::config::{KafkaLog, LogConfig, Setup};
 use crate::folder::{Folder, FolderError};
+use crate::kafka;
 use crate::node::{Node, NodeConfig};
 
 type Failure = Box<dyn std::error::Error + Send + Sync>;
@@ -17,12 +20,17 @@ type Failure = Box<dyn std::error::Error + Send + Sync>;
 /// Chunks per transaction: 16 × 4,096 events make the fsync cheap and a transaction of about 4 MB.
 const CHUNKS_AT_ONCE: usize = 16;
 
+/// A relay that got nothing acknowledged for so long stands still: brokers that restart are back sooner.
+const RELAY_STALLED: Duration = Duration::from_secs(60);
+
 /// The log of a data folder.
 pub enum Log {
     /// This process has the folder.
     Here(Box<Node>),
-    /// This process has the folder, and ingest is not running.
+    /// This process has the folder, and nothing reads the log.
     Ledger(Folder, Ledger),
+    /// This process has the folder, and relays to Kafka.
+    Relayed(Folder, Ledger, Relay),
     /// Another process has it, and its door is open.
     There(Door),
 }
@@ -37,15 +45,29 @@ pub struct Door {
 
 impl Log {
     /// Opens the folder's log, here or there.
-    pub async fn open(data: &Path) -> Result<Log, Failure> {
-        match Folder::open(data) {
-            Ok(folder) => Ok(Log::Here(Box::new(Node::start(folder, NodeConfig::default()).await?))),
+    pub async fn open(setup: &Setup) -> Result<Log, Failure> {
+        match Folder::open(&setup.data) {
+            Ok(folder) => match &setup.log {
+                LogConfig::Outbox => Ok(Log::Here(Box::new(Node::start(folder, &setup.log, NodeConfig::default()).await?))),
+                LogConfig::Kafka(log) => Log::relayed(folder, log).await,
+            },
             Err(FolderError::Held { path, holder }) => match (&holder.address, &holder.token) {
                 (Some(address), Some(token)) => Ok(Log::There(Door::new(address, token))),
                 _ => Err(FolderError::Held { path, holder }.into()),
             },
             Err(e) => Err(e.into()),
         }
+    }
+
+    async fn relayed(folder: Folder, log: &KafkaLog) -> Result<Log, Failure> {
+        // Before anything is recorded: what goes nowhere should not be on its way.
+        drop(kafka::open(&log.kafka).await?);
+        let ledger = crate::node::open_ledger(&folder, Arc::new(SystemClock)).await?;
+        // Whoever asks the folder finds a lake without tables, and the topics.
+        std::fs::create_dir_all(folder.path().join("lake"))?;
+        let outbox = Arc::new(OutboxSource::open(ledger.path(), Some(ledger.end()))?);
+        let relay = Relay::start(ledger.path(), outbox, log.kafka.clone(), RelayConfig::default()).await?;
+        Ok(Log::Relayed(folder, ledger, relay))
     }
 
     /// Opens the log without bringing it into the lake; another process must not have the folder.
@@ -65,7 +87,7 @@ impl Log {
             let count: u64 = batch.iter().map(|c| u64::from(c.count)).sum();
             let ledger = match self {
                 Log::Here(node) => &node.app().ledger,
-                Log::Ledger(_, ledger) => ledger,
+                Log::Ledger(_, ledger) | Log::Relayed(_, ledger, _) => ledger,
                 Log::There(door) => {
                     let door = door.clone();
                     tokio::task::spawn_blocking(move || batch.iter().try_for_each(|chunk| door.append(chunk))).await??;
@@ -82,10 +104,17 @@ impl Log {
         Ok(total)
     }
 
-    /// Commits what was appended, where that is ours to do, and lets go of the folder.
+    /// Commits or relays what was appended, where that is ours to do, and lets go of the folder.
     pub async fn close(self) -> Result<(), Failure> {
         match self {
             Log::Here(node) => node.stop().await,
+            Log::Relayed(folder, ledger, relay) => {
+                let relayed = relay_all(&relay, *ledger.end().borrow()).await;
+                relay.stop().await;
+                ledger.close().await?;
+                drop(folder);
+                relayed
+            }
             Log::Ledger(folder, ledger) => {
                 ledger.close().await?;
                 drop(folder);
@@ -94,6 +123,20 @@ impl Log {
             Log::There(_) => Ok(()),
         }
     }
+}
+
+/// Waits until everything below `end` is in the topics, as long as the relay gets on.
+async fn relay_all(relay: &Relay, end: i64) -> Result<(), Failure> {
+    let mut relayed = relay.relayed();
+    while *relayed.borrow_and_update() < end {
+        if !matches!(tokio::time::timeout(RELAY_STALLED, relayed.changed()).await, Ok(Ok(()))) {
+            let why = relay.status().last_error.map(|why| format!(" ({why})")).unwrap_or_default();
+            let left = end - *relayed.borrow();
+            let said = "are recorded and not in Kafka yet; `hexiao serve` relays them once it can be reached";
+            return Err(format!("{left} messages {said}{why}").into());
+        }
+    }
+    Ok(())
 }
 
 /// A chunk as the log stores it.

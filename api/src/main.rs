@@ -4,8 +4,11 @@
 //! answered belongs to the crates `redemption`, `ledger`, `ingest` and `query`.
 
 mod commands;
+mod config;
+mod feed;
 mod folder;
 mod http;
+mod kafka;
 mod log;
 mod node;
 
@@ -13,6 +16,8 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+
+use crate::config::Setup;
 
 // DataFusion allocates many short-lived buffers from many threads; the system's allocator holds on to them.
 #[global_allocator]
@@ -27,6 +32,9 @@ struct Cli {
     /// Data folder.
     #[arg(long, global = true, env = "HEXIAO_DATA", default_value = "hexiao-data", value_name = "DIR")]
     data: PathBuf,
+    /// Config, which says on which log the folder works; without it the folder's own hexiao.toml, if it has one.
+    #[arg(long, global = true, env = "HEXIAO_CONFIG", value_name = "FILE")]
+    config: Option<PathBuf>,
     /// Log lines as JSON on stderr instead of text.
     #[arg(long, global = true)]
     log_json: bool,
@@ -42,8 +50,15 @@ enum Command {
     Import(commands::import::Args),
     /// Make a chain of any size and its events.
     Generate(commands::generate::Args),
-    /// Bring what the log holds into the lake, and leave.
-    Ingest,
+    /// Bring the log into the lake: the embedded one up to its end, topics of Kafka until told to stop.
+    Ingest(commands::ingest::Args),
+    /// Create the log's topics, or go on after a loss.
+    #[command(subcommand)]
+    Topics(commands::topics::Command),
+    /// Say how far the lake is behind the log.
+    Lag(commands::lag::Args),
+    /// Merge small files, write checkpoints, and remove what nobody reads any more, beside whatever runs.
+    Maintain,
     /// Run one read-only statement over the data folder.
     Sql(commands::sql::Args),
     /// Run a report over the data folder, or list them.
@@ -56,22 +71,38 @@ enum Command {
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
+    let setup = match &cli.command {
+        // It prints what is compiled in.
+        Command::Schema(args) => return commands::schema::run(args).map_or_else(|e| fail(e.as_ref()), |()| ExitCode::SUCCESS),
+        _ => match Setup::load(cli.data, cli.config.as_deref()) {
+            Ok(setup) => setup,
+            Err(e) => return fail(&e),
+        },
+    };
     // A server tells what it does; a command that a person waits for shows progress instead.
-    start_logging(cli.log_json, if matches!(cli.command, Command::Serve(_)) { SERVER_LOG } else { "warn" });
+    let serves = match &cli.command {
+        Command::Serve(_) => true,
+        Command::Ingest(args) => args.stays(&setup),
+        _ => false,
+    };
+    start_logging(cli.log_json, if serves { SERVER_LOG } else { "warn" });
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(e) => return fail(&e),
     };
     let done = runtime.block_on(async {
         match cli.command {
-            Command::Demo(args) => commands::demo::run(&cli.data, args).await,
-            Command::Serve(args) => commands::serve::run(&cli.data, args).await,
-            Command::Import(args) => commands::import::run(&cli.data, args).await,
-            Command::Generate(args) => commands::generate::run(&cli.data, args).await,
-            Command::Ingest => commands::ingest::run(&cli.data).await,
-            Command::Sql(args) => commands::sql::run(&cli.data, args).await,
-            Command::Report(args) => commands::report::run(&cli.data, args).await,
-            Command::DeadLetters(args) => commands::dead_letters::run(&cli.data, args).await,
+            Command::Demo(args) => commands::demo::run(&setup, args).await,
+            Command::Serve(args) => commands::serve::run(&setup, args).await,
+            Command::Import(args) => commands::import::run(&setup, args).await,
+            Command::Generate(args) => commands::generate::run(&setup, args).await,
+            Command::Ingest(args) => commands::ingest::run(&setup, args).await,
+            Command::Topics(command) => commands::topics::run(&setup, command).await,
+            Command::Lag(args) => commands::lag::run(&setup, args).await,
+            Command::Maintain => commands::maintain::run(&setup).await,
+            Command::Sql(args) => commands::sql::run(&setup, args).await,
+            Command::Report(args) => commands::report::run(&setup, args).await,
+            Command::DeadLetters(args) => commands::dead_letters::run(&setup, args).await,
             Command::Schema(args) => commands::schema::run(&args),
         }
     });
@@ -95,7 +126,7 @@ fn fail(error: &dyn std::error::Error) -> ExitCode {
 }
 
 /// What a server logs where `HEXIAO_LOG` says nothing.
-const SERVER_LOG: &str = "warn,hexiao=info,ingest=info,ledger=info,query=info";
+const SERVER_LOG: &str = "warn,hexiao=info,eventlog=info,ingest=info,ledger=info,query=info";
 
 /// Logs go to stderr; `HEXIAO_LOG` filters them.
 fn start_logging(json: bool, filter: &str) {

@@ -1,4 +1,4 @@
-//! A running process on one data folder: ledger, log, ingest, views and engine, put together and taken apart in order.
+//! A running process on one data folder: ledger, log, feed, views and engine, put together and taken apart in order.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -6,12 +6,14 @@ use std::time::Duration;
 
 use axum::serve::ListenerExt;
 use event::{Clock, SystemClock};
-use eventlog::{OutboxSource, Source};
+use eventlog::{OutboxSource, Partition, Source};
 use ingest::{IngestConfig, Lake};
 use ledger::{Ledger, Role};
 use query::{Engine, EngineConfig, Views};
 use tokio::net::TcpListener;
 
+use crate::config::LogConfig;
+use crate::feed::{Feed, Topics, Way};
 use crate::folder::{Folder, Holder};
 use crate::http;
 
@@ -30,11 +32,13 @@ const DRAIN: Duration = Duration::from_secs(10);
 pub struct NodeConfig {
     /// Time between commits to the lake.
     pub commit_every: Duration,
+    /// Whether this process ingests topics of Kafka too. The embedded log it always does.
+    pub ingests_topics: bool,
 }
 
 impl Default for NodeConfig {
     fn default() -> Self {
-        NodeConfig { commit_every: IngestConfig::default().commit_every }
+        NodeConfig { commit_every: IngestConfig::default().commit_every, ingests_topics: false }
     }
 }
 
@@ -61,16 +65,11 @@ impl Drop for Queries {
 }
 
 impl Node {
-    /// Starts ledger, ingest and engine on the folder. The ledger comes first: the log is in its file.
-    pub async fn start(folder: Folder, config: NodeConfig) -> Result<Node, Failure> {
+    /// Starts ledger, feed and engine on the folder. The ledger comes first: the outbox is in its file.
+    pub async fn start(folder: Folder, log: &LogConfig, config: NodeConfig) -> Result<Node, Failure> {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let ledger = open_ledger(&folder, clock.clone()).await?;
-        let source: Arc<dyn Source> = Arc::new(OutboxSource::open(ledger.path(), Some(ledger.end()))?);
-        let lake_path = folder.path().join("lake");
-        let lake = Lake::open_or_create(&lake_path, source.log_ids(), &source.end().await?).await?;
-        let views = Views::open(&lake_path).await?;
-        let ingest_config = IngestConfig { commit_every: config.commit_every, ..IngestConfig::default() };
-        let ingest = ingest::start(lake, source, views.clone(), clock.clone(), ingest_config).await?;
+        let feed = feed(&folder, log, &ledger, clock.clone(), config).await?;
         let queries = tokio::runtime::Builder::new_multi_thread().thread_name("queries").enable_all().build()?;
         let engine_config = EngineConfig { runtime: Some(queries.handle().clone()), ..EngineConfig::default() };
         let engine = Engine::new(engine_config, clock.clone(), Some(&folder.path().join("sql")))?;
@@ -80,9 +79,8 @@ impl Node {
         let sweeper = tokio::spawn(sweep(ledger.clone()));
         let app = http::App {
             ledger,
-            views,
             engine: Arc::new(engine),
-            ingest: Arc::new(ingest),
+            feed: Arc::new(feed),
             local_token: token.into(),
             metrics: Arc::default(),
             limits: http::Limits::default(),
@@ -137,9 +135,41 @@ impl Node {
     /// Commits what the log holds, then lets go of the folder.
     pub async fn stop(self) -> Result<(), Failure> {
         self.sweeper.abort();
-        self.app.ingest.stop().await?;
+        self.app.feed.stop().await?;
         self.app.ledger.close().await?;
         Ok(())
+    }
+}
+
+/// What brings the log to the Views.
+async fn feed(
+    folder: &Folder,
+    log: &LogConfig,
+    ledger: &Ledger,
+    clock: Arc<dyn Clock>,
+    config: NodeConfig,
+) -> Result<Feed, Failure> {
+    let lake = folder.path().join("lake");
+    let ingest = IngestConfig { commit_every: config.commit_every, ..IngestConfig::default() };
+    match log {
+        LogConfig::Outbox => {
+            let source: Arc<dyn Source> = Arc::new(OutboxSource::open(ledger.path(), Some(ledger.end()))?);
+            let open = Lake::open_or_create(&lake, source.log_ids(), &source.end().await?).await?;
+            let views = Views::open(&lake).await?;
+            let ingest = ingest::start(open, source, views.clone(), clock, ingest).await?;
+            Ok(Feed::new(views, ledger.end(), Way::Own(ingest)))
+        }
+        LogConfig::Kafka(log) => {
+            std::fs::create_dir_all(&lake)?;
+            let views = Views::open(&lake).await?;
+            if views.current().position().0.contains_key(&Partition::WHOLE) {
+                let said = "was filled from the embedded log, and its config says Kafka: name another folder with --data";
+                return Err(format!("the lake of `{}` {said}", folder.path().display()).into());
+            }
+            let member = config.ingests_topics.then(|| (lake, clock, ingest));
+            let topics = Topics::start(log, views.clone(), ledger.path().to_owned(), ledger.end(), member).await?;
+            Ok(Feed::new(views, ledger.end(), Way::Topics(topics)))
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! The committed part of a table: the files of one Delta version, read from the log once per version.
 
-use std::collections::HashMap;
-use std::path::Path;
+use std::collections::{BTreeMap, HashMap};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch, UInt64Array};
@@ -23,13 +23,15 @@ use crate::{Error, Result};
 const CUT_OFF_MICROS: i64 = 999;
 
 /// One version of a table.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Committed {
     pub table: Table,
     /// `None` if the table does not exist yet.
     pub version: Option<u64>,
     /// The log is in this version up to here.
     pub upto: Position,
+    /// The log, or the topics, that it is filled from.
+    pub log_ids: LogIds,
     pub store: ObjectStoreUrl,
     pub files: Vec<LakeFile>,
 }
@@ -53,6 +55,7 @@ impl Committed {
             table,
             version: None,
             upto: Position::default(),
+            log_ids: LogIds::default(),
             store: ObjectStoreUrl::local_filesystem(),
             files: Vec::new(),
         }
@@ -74,7 +77,7 @@ impl Committed {
                 None => adds.file(row, &base),
             })
             .collect::<Result<Vec<_>, DeltaTableError>>()?;
-        Ok(Committed { table, version: Some(snapshot.version()), upto, store, files })
+        Ok(Committed { table, version: Some(snapshot.version()), upto, log_ids: log_ids(delta), store, files })
     }
 
     /// The latest `recorded_at` of any row, to the millisecond below.
@@ -119,6 +122,13 @@ impl PruningStatistics for Committed {
 
     fn contained(&self, _: &Column, _: &std::collections::HashSet<ScalarValue>) -> Option<BooleanArray> {
         None
+    }
+}
+
+impl LakeFile {
+    /// Where it lies in the file system.
+    pub fn local(&self) -> PathBuf {
+        PathBuf::from(format!("/{}", self.file.object_meta.location))
     }
 }
 
@@ -227,11 +237,59 @@ pub(crate) async fn open(lake: &Path, table: Table) -> Result<Option<DeltaTable>
     if !folder.join("_delta_log").is_dir() {
         return Ok(None);
     }
-    let failed = |source| Error::Lake { table: table.name().to_owned(), source };
-    let url = ensure_table_uri(folder.to_string_lossy()).map_err(failed)?;
-    let delta = DeltaTableBuilder::from_url(url).map_err(failed)?.load().await.map_err(failed)?;
-    Ok(Some(delta))
+    let opened = async {
+        let url = ensure_table_uri(folder.to_string_lossy())?;
+        let mut delta = DeltaTableBuilder::from_url(url)?.build()?;
+        // Its folder is made a moment before its first version.
+        if !delta.verify_deltatable_existence().await? {
+            return Ok(None);
+        }
+        delta.load().await?;
+        Ok(Some(delta))
+    };
+    opened.await.map_err(|source| Error::Lake { table: table.name().to_owned(), source })
 }
+
+/// Brings `delta` to the table's newest version. The next version's file is looked for, which is one stat; `thorough`ly, the
+/// log is listed: what was cleaned up has no next version.
+pub(crate) async fn refresh(lake: &Path, table: Table, delta: &mut Option<DeltaTable>, thorough: bool) -> Result<bool> {
+    let before = delta.as_ref().and_then(DeltaTable::version);
+    match (delta.as_mut(), before) {
+        (Some(open), Some(version)) => {
+            let next = lake.join(table.name()).join("_delta_log").join(format!("{:020}.json", version + 1));
+            if !thorough && !next.exists() {
+                return Ok(false);
+            }
+            if let Err(error) = open.update_incremental(None).await {
+                tracing::debug!(%error, table.name = %table, "Reading {table} anew: its log does not go on from version {version}");
+                *delta = self::open(lake, table).await?;
+            }
+        }
+        _ => *delta = self::open(lake, table).await?,
+    }
+    Ok(delta.as_ref().and_then(DeltaTable::version) != before)
+}
+
+/// More passes than this are no longer waited for; each takes milliseconds, and a process commits every few seconds.
+const PASSES: usize = 8;
+
+/// Brings all tables to their newest versions, until none has a newer one: so they stood in the lake at one moment. Dead
+/// letters are committed before the rows of their stream and are read after them.
+pub(crate) async fn refresh_all(lake: &Path, deltas: &mut Tables, thorough: bool) -> Result<()> {
+    for pass in 0..PASSES {
+        let mut moved = false;
+        for (table, delta) in &mut *deltas {
+            moved |= refresh(lake, *table, delta, thorough && pass == 0).await?;
+        }
+        if !moved {
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// The open tables; `None` for one that does not exist yet.
+pub(crate) type Tables = BTreeMap<Table, Option<DeltaTable>>;
 
 /// The ids of the log that `delta` is filled from.
 pub(crate) fn log_ids(delta: &DeltaTable) -> LogIds {

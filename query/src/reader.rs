@@ -1,14 +1,15 @@
-//! A View for a process that does not ingest: the lake as committed and the embedded log's rows since, read beside a running
+//! A View for one look at a lake that other processes fill: as committed, and the log's rows since, read beside a running
 //! process or without one. It takes no lock and writes nothing.
 
-use std::collections::HashMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
-use event::{Instant, Table};
-use eventlog::{Intake, IntakeConfig, KnownEvents, Partition, Position, Segment, outbox};
+use event::Instant;
+use eventlog::{Intake, IntakeConfig, Partition, Position, Segment, Source, outbox};
 use rusqlite::{Connection, OpenFlags};
 
+use crate::files::LiveFiles;
+use crate::log_tail::LogTail;
 use crate::view::View;
 use crate::{Error, Result, lake, views};
 
@@ -18,15 +19,19 @@ const TRIES: usize = 5;
 /// Bytes of segments copied at a time; the read transaction stays open until all are, so that the cut is one.
 const CHUNK_BYTES: usize = 16 << 20;
 
-/// The View of the data folder `data` at this moment.
+/// The View of the data folder `data` at this moment: up to the end of `log`, or of the folder's own log without one.
 ///
-/// First the tables' versions are loaded, then a read transaction on the log, whose end is the cut: everything below it is
-/// in a version or in the log. If the log was pruned beyond a version in between, it starts again.
-pub async fn load(data: &Path) -> Result<Arc<View>> {
+/// First the tables' versions are loaded, then a read transaction on the folder's log, whose end is the cut: everything below
+/// it is in a version or in the log. If the log was pruned beyond a version in between, it starts again. Of `log`, partitions
+/// that don't go on from the lake are left out.
+pub async fn load(data: &Path, log: Option<&dyn Source>) -> Result<Arc<View>> {
     let folder = data.join("lake");
     if !folder.is_dir() {
         let missing = std::io::Error::new(std::io::ErrorKind::NotFound, "it has no lake; is it a data folder?");
         return Err(Error::folder(data.display().to_string(), missing));
+    }
+    if let Some(log) = log {
+        return follow(&folder, log).await;
     }
     let ledger = data.join("ledger.sqlite");
     for _ in 0..TRIES {
@@ -51,6 +56,19 @@ pub async fn load(data: &Path) -> Result<Arc<View>> {
     }
     let pruned = std::io::Error::other("the log is pruned faster than the lake can be loaded");
     Err(Error::folder(ledger.display().to_string(), pruned))
+}
+
+/// The lake and what `log` holds after it.
+async fn follow(folder: &Path, log: &dyn Source) -> Result<Arc<View>> {
+    let (mut view, _) = views::load(folder).await?;
+    let failed = |e: eventlog::Error| Error::folder("the log", e);
+    let end = log.end().await.map_err(failed)?;
+    let mut tail = LogTail::begin(&view, log, IntakeConfig::default()).await.map_err(failed)?;
+    for why in tail.left_out().values() {
+        tracing::warn!("Answers lack what is not committed: {why}");
+    }
+    tail.read_to(log, &end, &mut view, CHUNK_BYTES).await?;
+    Ok(Arc::new(view))
 }
 
 /// What the log held, copied out of it.
@@ -96,8 +114,7 @@ fn copy(file: &Path, log_id: Option<&str>, from: i64) -> Result<Option<Log>> {
 /// Adds to `view` the rows that the log comes to, by the same rules as ingest.
 fn decode(view: &mut View, log: &Log) -> Result<()> {
     let failed = |e: eventlog::Error| Error::folder("the log's tail", e);
-    let committed = view.tables.iter().filter(|(_, t)| t.lake.version.is_some()).map(|(table, t)| (*table, t.lake.upto.clone()));
-    let mut intake = Intake::new(Arc::new(Files::of(view)), committed.collect(), IntakeConfig::default());
+    let mut intake = Intake::new(Arc::new(LiveFiles::of(view)), view.committed(), IntakeConfig::default());
     let taken = intake.take(&log.segments).map_err(failed)?;
     view.append(&taken.batches).map_err(|e| Error::folder("the log's tail", e))?;
     view.position = Position::single(log.end);
@@ -105,29 +122,6 @@ fn decode(view: &mut View, log: &Log) -> Result<()> {
         view.as_of = view.as_of.max(Some(log.recorded_at));
     }
     Ok(())
-}
-
-/// The View's files, where known events are looked for.
-#[derive(Debug)]
-struct Files(HashMap<(Table, Option<String>), Vec<PathBuf>>);
-
-impl Files {
-    fn of(view: &View) -> Self {
-        let mut files: HashMap<_, Vec<PathBuf>> = HashMap::new();
-        for (table, t) in &view.tables {
-            for file in &t.lake.files {
-                let path = PathBuf::from(format!("/{}", file.file.object_meta.location));
-                files.entry((*table, file.month.clone())).or_default().push(path);
-            }
-        }
-        Files(files)
-    }
-}
-
-impl KnownEvents for Files {
-    fn files(&self, table: Table, month: Option<&str>) -> eventlog::Result<Vec<PathBuf>> {
-        Ok(self.0.get(&(table, month.map(str::to_owned))).cloned().unwrap_or_default())
-    }
 }
 
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {

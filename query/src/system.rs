@@ -12,7 +12,7 @@ use crate::schemas::Sources;
 use crate::view::View;
 
 /// The tables of the schema.
-pub(crate) const TABLES: [&str; 6] = ["files", "lag", "report_parameters", "reports", "versions", "views"];
+pub(crate) const TABLES: [&str; 7] = ["files", "lag", "log", "report_parameters", "reports", "versions", "views"];
 
 /// What the View does not know itself.
 #[derive(Clone, Copy, Debug)]
@@ -26,6 +26,7 @@ pub(crate) fn table(name: &str, view: &View, sources: &Sources, facts: &Facts) -
         "versions" => versions(view)?,
         "files" => files(view)?,
         "lag" => lag(view, facts)?,
+        "log" => log(view)?,
         "views" => catalogue(sources.views.values())?,
         "reports" => catalogue(sources.reports.values())?,
         "report_parameters" => parameters(sources)?,
@@ -47,18 +48,28 @@ fn instant(values: impl IntoIterator<Item = Option<Instant>>) -> ArrayRef {
     Arc::new(micros.with_timezone("UTC"))
 }
 
-/// One row per table: its Delta version, how far the log is in it (all partitions together), its size, and its rows in the
-/// tail.
+/// One row per table: its Delta version, how far the log is in it, its size, and its rows in the tail.
 fn versions(view: &View) -> Result<RecordBatch> {
     let tables: Vec<_> = view.tables.iter().collect();
     Ok(RecordBatch::try_from_iter_with_nullable([
         ("table_name", text(tables.iter().map(|(t, _)| Some(t.name()))), false),
         ("version", int(tables.iter().map(|(_, t)| t.lake.version.map(|v| v as i64))), true),
-        ("next_offset", int(tables.iter().map(|(_, t)| t.lake.version.map(|_| t.lake.upto.0.values().sum()))), true),
+        ("log_position", text(tables.iter().map(|(_, t)| t.lake.version.map(|_| t.lake.upto.to_string()))), true),
         ("files", int(tables.iter().map(|(_, t)| Some(t.lake.files.len() as i64))), false),
         ("rows", int(tables.iter().map(|(_, t)| Some(t.lake.files.iter().map(|f| f.rows as i64).sum()))), false),
         ("bytes", int(tables.iter().map(|(_, t)| Some(t.lake.files.iter().map(|f| f.bytes as i64).sum()))), false),
         ("tail_rows", int(tables.iter().map(|(_, t)| Some(t.tail.rows() as i64))), false),
+    ])?)
+}
+
+/// One row per partition of the log: everything below `committed` is in the lake, in every table that it feeds, and everything
+/// below `visible` in the answer; what lies between comes from the tail.
+fn log(view: &View) -> Result<RecordBatch> {
+    let (committed, visible) = (view.committed_everywhere(), &view.position.0);
+    Ok(RecordBatch::try_from_iter_with_nullable([
+        ("log_partition", text(visible.keys().map(|partition| Some(partition.to_string()))), false),
+        ("committed", int(visible.keys().map(|partition| Some(committed.next(*partition)))), false),
+        ("visible", int(visible.values().map(|next| Some(*next))), false),
     ])?)
 }
 

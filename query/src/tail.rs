@@ -62,6 +62,11 @@ impl Tail {
         &self.runs
     }
 
+    /// Their bytes in memory.
+    pub fn bytes(&self) -> usize {
+        self.runs.iter().map(RecordBatch::get_array_memory_size).sum()
+    }
+
     /// How many rows.
     pub fn rows(&self) -> usize {
         self.rows

@@ -7,7 +7,7 @@ use arrow::array::RecordBatch;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use arrow::error::ArrowError;
 use event::{Instant, Table};
-use eventlog::{Partition, Position};
+use eventlog::{Partition, Position, Taken};
 use serde::Serialize;
 
 use crate::lake::Committed;
@@ -77,9 +77,12 @@ impl View {
 
     /// Adds rows to the tails, leaving out what a table's commit holds already.
     pub(crate) fn append(&mut self, batches: &[(Table, RecordBatch)]) -> Result<(), ArrowError> {
+        let everywhere = self.committed_everywhere();
         for (table, batch) in batches {
             let entry = self.tables.get_mut(table).expect("a View has every table");
-            let new = crate::tail::above(*table, batch, &entry.lake.upto);
+            // Letters may turn up below the letters' own offset: of an event that another process contradicted since.
+            let new =
+                crate::tail::above(*table, batch, if *table == Table::DeadLetters { &everywhere } else { &entry.lake.upto });
             if new.true_count() == batch.num_rows() {
                 entry.tail.push(batch, &queried_schema(*table))?;
             } else {
@@ -97,9 +100,54 @@ impl View {
         Ok(())
     }
 
+    /// Adds what was read.
+    pub(crate) fn take(&mut self, taken: &Taken) -> Result<(), ArrowError> {
+        self.append(&taken.batches)?;
+        taken.upto.0.iter().for_each(|(partition, next)| self.position.advance(*partition, *next));
+        self.as_of = self.as_of.max(taken.recorded_at);
+        Ok(())
+    }
+
+    /// Replaces tables' commits by later ones, whoever made them: the tail's rows that they hold go, and the position moves
+    /// on if they hold what was not read yet.
+    pub(crate) fn advance_to(&mut self, newer: &[Arc<Committed>]) -> Result<(), ArrowError> {
+        for lake in newer {
+            self.as_of = self.as_of.max(lake.recorded_at());
+            self.advance(lake.table, lake.clone())?;
+        }
+        let everywhere = self.committed_everywhere();
+        let letters = self.table(Table::DeadLetters).lake.clone();
+        if letters.version.is_some() && !letters.upto.covers(&everywhere) {
+            let mut letters = Committed::clone(&letters);
+            everywhere.0.iter().for_each(|(partition, next)| letters.upto.advance(*partition, *next));
+            self.advance(Table::DeadLetters, Arc::new(letters))?;
+        }
+        everywhere.0.iter().for_each(|(partition, next)| self.position.advance(*partition, *next));
+        Ok(())
+    }
+
+    /// The same lake without a tail.
+    pub(crate) fn without_tail(&self) -> Self {
+        let mut view = self.clone();
+        view.tables.values_mut().for_each(|table| table.tail = Tail::default());
+        view.position = view.committed_everywhere();
+        view
+    }
+
+    /// Bytes of the tail in memory.
+    pub(crate) fn tail_bytes(&self) -> usize {
+        self.tables.values().map(|table| table.tail.bytes()).sum()
+    }
+
+    /// How far each table that exists was committed.
+    pub(crate) fn committed(&self) -> BTreeMap<Table, Position> {
+        let existing = self.tables.iter().filter(|(_, t)| t.lake.version.is_some());
+        existing.map(|(table, t)| (*table, t.lake.upto.clone())).collect()
+    }
+
     /// Below it every stream's rows are in a commit. Dead letters are committed before the rows of their stream, so they are
     /// complete up to there too, even if their own table has not moved for long because there were none.
-    pub(crate) fn committed_everywhere(&self) -> Position {
+    pub fn committed_everywhere(&self) -> Position {
         let streams = || self.tables.iter().filter(|(table, t)| matches!(table, Table::Events(_)) && t.lake.version.is_some());
         let partitions = streams().flat_map(|(_, t)| t.lake.upto.0.keys());
         let fed = |partition: Partition| streams().filter(move |(table, _)| partition.feeds(**table));

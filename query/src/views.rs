@@ -1,19 +1,17 @@
 //! The View of the running process: told what ingest reads and commits, it always has one consistent cut to hand out.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
-use deltalake_core::DeltaTable;
 use event::Table;
 use eventlog::{Position, Publisher, Taken};
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
-use crate::lake::{self, Committed};
+use crate::lake::{self, Committed, Tables};
 use crate::view::View;
 use crate::{Error, Result};
 
@@ -23,7 +21,7 @@ pub struct Views {
     /// Held while a new View is derived from the current one; readers never wait for it.
     replacing: Mutex<()>,
     lake: std::path::PathBuf,
-    tables: BTreeMap<Table, tokio::sync::Mutex<Option<DeltaTable>>>,
+    tables: tokio::sync::Mutex<Tables>,
     replaced: watch::Sender<()>,
 }
 
@@ -36,7 +34,7 @@ impl Views {
             current: ArcSwap::from_pointee(view),
             replacing: Mutex::new(()),
             lake: lake.to_owned(),
-            tables: deltas.into_iter().map(|(table, delta)| (table, tokio::sync::Mutex::new(delta))).collect(),
+            tables: tokio::sync::Mutex::new(deltas),
             replaced: watch::Sender::new(()),
         }))
     }
@@ -74,9 +72,25 @@ impl Views {
         Ok(())
     }
 
+    /// What others have committed since the current View, all of one moment. Only versions that are looked for `thorough`ly
+    /// are found beyond what was cleaned up.
+    pub(crate) async fn newer(&self, thorough: bool) -> Result<Vec<Arc<Committed>>> {
+        let mut tables = self.tables.lock().await;
+        lake::refresh_all(&self.lake, &mut tables, thorough).await?;
+        read_all(&tables, &self.current()).await
+    }
+
+    /// Shows `view` from now on. Nobody else may be telling this of the log.
+    pub(crate) fn put(&self, view: View) {
+        let _only = self.replacing.lock();
+        self.current.store(Arc::new(view));
+        self.replaced.send_replace(());
+    }
+
     async fn load(&self, table: Table, version: u64, upto: Position) -> Result<Option<Arc<Committed>>> {
         let failed = |source| Error::Lake { table: table.name().to_owned(), source };
-        let mut delta = self.tables[&table].lock().await;
+        let mut tables = self.tables.lock().await;
+        let delta = tables.entry(table).or_default();
         if delta.is_none() {
             *delta = lake::open(&self.lake, table).await?;
         }
@@ -93,17 +107,8 @@ impl Views {
 #[async_trait]
 impl Publisher for Views {
     fn taken(&self, taken: Taken) {
-        let upto = taken.upto;
-        let replaced = self.replace(|view| {
-            view.append(&taken.batches)?;
-            for (partition, next) in &upto.0 {
-                view.position.advance(*partition, *next);
-            }
-            view.as_of = view.as_of.max(taken.recorded_at);
-            Ok(())
-        });
-        if let Err(error) = replaced {
-            tracing::error!(%error, "Rows up to {upto:?} are not visible until they are committed");
+        if let Err(error) = self.replace(|view| view.take(&taken)) {
+            tracing::error!(%error, "Rows up to {} are not visible until they are committed", taken.upto);
         }
     }
 
@@ -129,20 +134,26 @@ impl std::fmt::Debug for Views {
 
 /// The newest version of every table, without a tail. Its position is the lowest of the tables': up to there nothing is
 /// missing in any of them.
-pub(crate) async fn load(lake: &Path) -> Result<(View, BTreeMap<Table, Option<DeltaTable>>)> {
+pub(crate) async fn load(lake: &Path) -> Result<(View, Tables)> {
+    let mut deltas: Tables = Table::all().map(|table| (table, None)).collect();
+    lake::refresh_all(lake, &mut deltas, false).await?;
     let mut view = View::empty();
-    let mut deltas = BTreeMap::new();
-    for table in Table::all() {
-        let delta = lake::open(lake, table).await?;
-        if let Some(delta) = &delta {
-            let upto = lake::committed_position(table, delta).await?;
-            let committed = Committed::read(table, delta, upto, None)
-                .map_err(|source| Error::Lake { table: table.name().to_owned(), source })?;
-            view.as_of = view.as_of.max(committed.recorded_at());
-            view.tables.get_mut(&table).expect("a View has every table").lake = Arc::new(committed);
-        }
-        deltas.insert(table, delta);
-    }
-    view.position = view.committed_everywhere();
+    let newest = read_all(&deltas, &view).await?;
+    view.advance_to(&newest).map_err(|e| Error::folder(lake.display().to_string(), e))?;
     Ok((view, deltas))
+}
+
+/// The tables that stand at another version than in `view`.
+async fn read_all(deltas: &Tables, view: &View) -> Result<Vec<Arc<Committed>>> {
+    let mut read = Vec::new();
+    for (table, delta) in deltas {
+        let (Some(delta), known) = (delta, &view.table(*table).lake) else { continue };
+        if delta.version() != known.version {
+            let upto = lake::committed_position(*table, delta).await?;
+            let committed = Committed::read(*table, delta, upto, Some(known));
+            let failed = |source| Error::Lake { table: table.name().to_owned(), source };
+            read.push(Arc::new(committed.map_err(failed)?));
+        }
+    }
+    Ok(read)
 }

@@ -5,7 +5,6 @@ mod letter;
 mod replay;
 
 use std::collections::BTreeMap;
-use std::path::Path;
 use std::sync::Arc;
 
 use event::{Day, Stream, SystemClock};
@@ -13,6 +12,7 @@ use query::{Engine, EngineConfig, Format};
 use redemption::Zone;
 
 use super::Done;
+use crate::config::Setup;
 use crate::folder;
 use letter::{Letter, Place};
 
@@ -63,29 +63,29 @@ struct Show {
 }
 
 /// Does what the subcommand says.
-pub async fn run(data: &Path, args: Args) -> Done {
-    folder::check_readable(data)?;
+pub async fn run(setup: &Setup, args: Args) -> Done {
+    folder::check_readable(&setup.data)?;
     let engine = Engine::new(EngineConfig::default(), Arc::new(SystemClock), None)?;
     match args.command {
-        Command::List(args) => list(data, &engine, args).await,
-        Command::Show(args) => show(data, &engine, &args).await,
-        Command::Replay(args) => replay::run(data, &engine, args).await,
+        Command::List(args) => list(setup, &engine, args).await,
+        Command::Show(args) => show(setup, &engine, &args).await,
+        Command::Replay(args) => replay::run(setup, &engine, args).await,
     }
 }
 
-async fn list(data: &Path, engine: &Engine, args: List) -> Done {
+async fn list(setup: &Setup, engine: &Engine, args: List) -> Done {
     let zone = Zone::new(engine.config().time_zone.name(), 0).expect("a known zone, from midnight on");
     let since = args.since.map(|day| zone.start_of(day));
     let mut given = BTreeMap::from([("all", args.all.to_string()), ("limit", args.limit.to_string())]);
     given.extend(args.topic.map(|topic| ("topic", topic.to_string())));
     given.extend(since.map(|at| ("since", at.to_string())));
     let given = given.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
-    let view = super::view(data).await?;
+    let view = super::view(setup).await?;
     super::print(engine.run(&view, "dead_letters", &given).await?, args.format).await
 }
 
-async fn show(data: &Path, engine: &Engine, args: &Show) -> Done {
-    let view = super::view(data).await?;
+async fn show(setup: &Setup, engine: &Engine, args: &Show) -> Done {
+    let view = super::view(setup).await?;
     let letter = Letter::find(engine, &view, &args.place).await?;
     if args.raw { super::write(&letter.payload) } else { super::write(letter.to_string().as_bytes()) }
 }

@@ -13,8 +13,9 @@ use serde::{Deserialize, Serialize};
 
 use super::Done;
 use super::serve::{Door, stop_signal};
+use crate::config::{LogConfig, Setup};
 use crate::folder::Folder;
-use crate::node::Node;
+use crate::node::{Node, NodeConfig};
 
 /// Arguments of `demo`.
 #[derive(clap::Args)]
@@ -54,9 +55,14 @@ struct Keys {
 }
 
 /// Loads what is missing, then serves until Ctrl-C.
-pub async fn run(data: &Path, args: Args) -> Done {
-    let config = args.door.config()?;
-    let folder = Folder::open(data)?;
+pub async fn run(setup: &Setup, args: Args) -> Done {
+    // The demo is all of it in one process.
+    let config = NodeConfig { ingests_topics: true, ..args.door.config()? };
+    if let (true, LogConfig::Kafka(log)) = (args.fresh, &setup.log) {
+        let said = "--fresh forgets the folder, and the topics would bring its events back: name another `log.prefix`";
+        return Err(format!("{said} than {} and another folder", log.kafka.prefix).into());
+    }
+    let folder = Folder::open(&setup.data)?;
     // Opened before the load: nobody waits for that to hear that the port is taken.
     let listener = if args.once { None } else { Some(args.door.open().await?) };
     if args.fresh {
@@ -64,7 +70,7 @@ pub async fn run(data: &Path, args: Args) -> Done {
     }
     let path = folder.path().join("demo.json");
     let mut memory = remember(&path, args.events)?;
-    let node = Node::start(folder, config).await?;
+    let node = Node::start(folder, &setup.log, config).await?;
 
     let started = Instant::now();
     let loaded = load::run(&node, memory.end_day, memory.events).await?;
@@ -167,7 +173,7 @@ async fn answers(node: &Node, from: Day, to: Day) -> Done {
     ] {
         let source = app.engine.report(report)?;
         let given = period.iter().filter(|(name, _)| source.parameters.iter().any(|p| p.name == *name)).cloned().collect();
-        let answer = app.engine.run(&app.views.current(), report, &given).await?;
+        let answer = app.engine.run(&app.feed.views().current(), report, &given).await?;
         let freshness = super::fresh(&answer.freshness);
         let mut text = Vec::new();
         query::output::write(answer, query::Format::Table, &mut text).await?;

@@ -9,6 +9,7 @@ use indicatif::ProgressBar;
 use tokio::sync::mpsc;
 
 use super::Done;
+use crate::config::Setup;
 use crate::log::Log;
 
 /// Arguments of `generate`.
@@ -50,7 +51,7 @@ pub struct Args {
 }
 
 /// Makes the chain.
-pub async fn run(data: &Path, args: Args) -> Done {
+pub async fn run(setup: &Setup, args: Args) -> Done {
     let end_day = args.end.unwrap_or_else(super::yesterday);
     let mut config = ChainConfig::sized(args.events, args.days, end_day);
     config.seed = args.seed;
@@ -71,7 +72,7 @@ pub async fn run(data: &Path, args: Args) -> Done {
             tokio::task::spawn_blocking(move || into_files(config, &folder, args.format, &bar)).await??
         }
         None => {
-            let log = if args.log_only { Log::open_ledger(data).await? } else { Log::open(data).await? };
+            let log = if args.log_only { Log::open_ledger(&setup.data).await? } else { Log::open(setup).await? };
             let made = log.append_all(chunks(config), |n| bar.inc(n)).await?;
             log.close().await?;
             made

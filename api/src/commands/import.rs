@@ -1,6 +1,6 @@
 //! `hexiao import`: another system's history, through the log like everything else.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Instant;
 
 use datasets::{Chunk, Import, ImportError, Map, Phase, Progress, Summary};
@@ -8,6 +8,7 @@ use indicatif::ProgressBar;
 use tokio::sync::mpsc;
 
 use super::Done;
+use crate::config::Setup;
 use crate::log::Log;
 
 /// Arguments of `import`.
@@ -22,7 +23,7 @@ pub struct Args {
 }
 
 /// Imports; importing the same again changes nothing.
-pub async fn run(data: &Path, args: Args) -> Done {
+pub async fn run(setup: &Setup, args: Args) -> Done {
     let (map, inputs) = match args.map {
         Some(file) => (Map::load(&file)?, &args.inputs[..]),
         None => {
@@ -45,7 +46,7 @@ pub async fn run(data: &Path, args: Args) -> Done {
     let told = bar.clone();
     // Every fault of the map is found here, before the log is opened.
     let import = tokio::task::spawn_blocking(move || Import::open(map, &inputs, &mut |p| tell(&told, p))).await??;
-    let log = Log::open(data).await?;
+    let log = Log::open(setup).await?;
     let (sender, receiver) = mpsc::channel(64);
     let told = bar.clone();
     let making = tokio::task::spawn_blocking(move || make(import, &sender, &told));

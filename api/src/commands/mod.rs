@@ -5,15 +5,21 @@ pub mod demo;
 pub mod generate;
 pub mod import;
 pub mod ingest;
+pub mod lag;
+pub mod maintain;
 pub mod report;
 pub mod schema;
 pub mod serve;
 pub mod sql;
+pub mod topics;
 
 use std::collections::BTreeMap;
 use std::io::{IsTerminal, Write};
 
 use query::{Answer, Format};
+
+use crate::config::{LogConfig, Setup};
+use crate::kafka;
 
 /// What a command ends with. The message is for a person; causes are printed below it.
 pub type Done = Result<(), Box<dyn std::error::Error + Send + Sync>>;
@@ -25,13 +31,20 @@ pub async fn print(answer: Answer, format: Format) -> Done {
         return Err("this format is bytes, not text: send it to a file, as in `> answer.arrow`".into());
     }
     let freshness = answer.freshness.clone();
-    match query::output::write(answer, format, &mut out).await {
-        // Whoever reads may have had enough, as `head` has.
-        Err(e) if broken_pipe(&e) => return Ok(()),
-        done => done?,
+    if write_answer(answer, format, &mut out).await? {
+        eprintln!("{}", fresh(&freshness));
     }
-    eprintln!("{}", fresh(&freshness));
     Ok(())
+}
+
+/// Writes an answer; returns whether it was read to its end.
+pub async fn write_answer(answer: Answer, format: Format, out: &mut (dyn Write + Send)) -> query::Result<bool> {
+    match query::output::write(answer, format, out).await {
+        Ok(()) => Ok(true),
+        // Whoever reads may have had enough, as `head` has.
+        Err(e) if broken_pipe(&e) => Ok(false),
+        Err(e) => Err(e),
+    }
 }
 
 /// Writes to stdout.
@@ -85,7 +98,13 @@ pub fn progress(total: u64, what: &'static str) -> indicatif::ProgressBar {
     indicatif::ProgressBar::new(total).with_style(style.unwrap_or_else(|_| indicatif::ProgressStyle::default_bar()))
 }
 
-/// What the folder holds now, read without a lock, also beside a running process.
-pub async fn view(data: &std::path::Path) -> Result<std::sync::Arc<query::View>, Box<dyn std::error::Error + Send + Sync>> {
-    Ok(query::reader::load(data).await?)
+/// What the folder and its log hold now, read without a lock, also beside running processes.
+pub async fn view(setup: &Setup) -> Result<std::sync::Arc<query::View>, Box<dyn std::error::Error + Send + Sync>> {
+    match &setup.log {
+        LogConfig::Outbox => Ok(query::reader::load(&setup.data, None).await?),
+        LogConfig::Kafka(log) => {
+            let source = kafka::open(&log.kafka).await?;
+            Ok(query::reader::load(&setup.data, Some(&source)).await?)
+        }
+    }
 }

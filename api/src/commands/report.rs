@@ -1,13 +1,14 @@
 //! `hexiao report`: a report over a data folder, or the list of them.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use event::SystemClock;
 use query::{Engine, EngineConfig, Format};
 
 use super::Done;
+use crate::config::Setup;
 use crate::folder;
 
 /// Arguments of `report`.
@@ -36,7 +37,7 @@ pub struct Args {
 }
 
 /// Runs the report.
-pub async fn run(data: &Path, args: Args) -> Done {
+pub async fn run(setup: &Setup, args: Args) -> Done {
     let engine = Engine::new(EngineConfig::default(), Arc::new(SystemClock), args.sql.as_deref())?;
     if args.name == "list" {
         for report in engine.reports() {
@@ -49,10 +50,10 @@ pub async fn run(data: &Path, args: Args) -> Done {
         return Ok(());
     }
     engine.report(&args.name)?;
-    folder::check_readable(data)?;
+    folder::check_readable(&setup.data)?;
     let mut given = super::by_name(&args.params);
     let flags: BTreeMap<&str, Option<String>> = BTreeMap::from([("from", args.from), ("to", args.to), ("store", args.store)]);
     given.extend(flags.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))));
-    let view = super::view(data).await?;
+    let view = super::view(setup).await?;
     super::print(engine.run(&view, &args.name, &given).await?, args.format).await
 }

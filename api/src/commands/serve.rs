@@ -1,12 +1,12 @@
 //! `hexiao serve`: the till, the pipeline and the reports on one data folder, until it is told to stop.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::path::Path;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
 
 use super::Done;
+use crate::config::Setup;
 use crate::folder::Folder;
 use crate::node::{Node, NodeConfig};
 
@@ -26,9 +26,26 @@ pub struct Door {
     /// Address to listen on. Anything but localhost needs something in front that speaks TLS.
     #[arg(long, default_value_t = IpAddr::V4(Ipv4Addr::LOCALHOST))]
     pub host: IpAddr,
+    #[command(flatten)]
+    pub commits: Commits,
+}
+
+/// How often to commit.
+#[derive(clap::Args, Clone, Debug)]
+pub struct Commits {
     /// Seconds between commits to the lake. Answers don't wait for them: the tail has what is not committed yet.
     #[arg(long, env = "HEXIAO_COMMIT_EVERY", default_value_t = 20.0, value_name = "SECONDS")]
-    pub commit_every: f64,
+    commit_every: f64,
+}
+
+impl Commits {
+    /// The time between two commits.
+    pub fn every(&self) -> Result<Duration, String> {
+        if !(0.05..=3600.0).contains(&self.commit_every) {
+            return Err(format!("--commit-every is {}; it must be between 0.05 and 3600 seconds", self.commit_every));
+        }
+        Ok(Duration::from_secs_f64(self.commit_every))
+    }
 }
 
 impl Door {
@@ -45,19 +62,16 @@ impl Door {
 
     /// What the flags say about the node.
     pub fn config(&self) -> Result<NodeConfig, String> {
-        if !(0.05..=3600.0).contains(&self.commit_every) {
-            return Err(format!("--commit-every is {}; it must be between 0.05 and 3600 seconds", self.commit_every));
-        }
-        Ok(NodeConfig { commit_every: Duration::from_secs_f64(self.commit_every) })
+        Ok(NodeConfig { commit_every: self.commits.every()?, ..NodeConfig::default() })
     }
 }
 
 /// Serves until Ctrl-C or SIGTERM.
-pub async fn run(data: &Path, args: Args) -> Done {
+pub async fn run(setup: &Setup, args: Args) -> Done {
     let config = args.door.config()?;
-    let folder = Folder::open(data)?;
+    let folder = Folder::open(&setup.data)?;
     let listener = args.door.open().await?;
-    let node = Node::start(folder, config).await?;
+    let node = Node::start(folder, &setup.log, config).await?;
     if let Some(key) = node.first_key().await? {
         // Before the address: whoever reads the lines has the key when the door opens.
         println!("head office key: {key}");

@@ -1,13 +1,13 @@
 //! `hexiao sql`: one statement over a data folder, without a lock, also beside a running process.
 
 use std::io::Read;
-use std::path::Path;
 use std::sync::Arc;
 
 use event::SystemClock;
 use query::{Engine, EngineConfig, Format, Params};
 
 use super::Done;
+use crate::config::Setup;
 use crate::folder;
 
 /// Arguments of `sql`.
@@ -24,8 +24,8 @@ pub struct Args {
 }
 
 /// Runs the statement.
-pub async fn run(data: &Path, args: Args) -> Done {
-    folder::check_readable(data)?;
+pub async fn run(setup: &Setup, args: Args) -> Done {
+    folder::check_readable(&setup.data)?;
     let mut statement = args.statement;
     if statement == "-" {
         statement.clear();
@@ -36,6 +36,6 @@ pub async fn run(data: &Path, args: Args) -> Done {
         params.set(name, query::Value::Text(value));
     }
     let engine = Engine::new(EngineConfig::default(), Arc::new(SystemClock), None)?;
-    let view = super::view(data).await?;
+    let view = super::view(setup).await?;
     super::print(engine.sql(&view, &statement, &params).await?, args.format).await
 }

@@ -5,33 +5,27 @@ use std::time::Instant;
 use axum::body::Body;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use eventlog::Position;
 use futures::TryStreamExt;
 use query::{Answer, Format, Freshness, View};
 
 use super::App;
 use super::extract::WaitFor;
 use super::problem::{Problem, chain};
+use crate::feed::NotVisible;
 
 /// Formats on offer, the preferred one first.
 const FORMATS: [Format; 5] = [Format::Json, Format::Csv, Format::Arrow, Format::Parquet, Format::Table];
 
 /// The View to answer from: it includes what the request asks for, or else everything recorded by now.
 pub async fn view(app: &App, wait_for: &WaitFor) -> Result<std::sync::Arc<View>, Problem> {
-    let end = Position::single(*app.ledger.end().borrow());
-    let wanted = wait_for.0.clone().unwrap_or_else(|| end.clone());
-    if !end.covers(&wanted) {
-        let said = format!("This log has no position {wanted} yet");
-        return Err(Problem::bad_field("Hexiao-Wait-For", said));
-    }
-    app.views.wait_for(&wanted, app.limits.wait).await.map_err(|error| match error {
-        query::Error::NotYetVisible { waited } => {
-            let at = app.views.current().position().to_string();
+    app.feed.view(wait_for.0.as_ref(), app.limits.wait).await.map_err(|not_visible| match not_visible {
+        NotVisible::Unknown(wanted) => Problem::bad_field("Hexiao-Wait-For", format!("This log has no position {wanted} yet")),
+        NotVisible::Yet { wanted, waited } => {
+            let at = app.feed.views().current().position().to_string();
             let waited = waited.as_secs_f64();
             let said = format!("Read up to {at}, not yet up to {wanted}, after {waited} s; try again");
             Problem::unavailable("not_yet_visible", said).allowing(serde_json::json!({ "wait_for": at }))
         }
-        other => other.into(),
     })
 }
 

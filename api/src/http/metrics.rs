@@ -117,19 +117,27 @@ impl Metrics {
         encode(&mut text, &self.registry)?;
         // What is read now stands before the end mark that the encoder has written.
         text.truncate(text.len() - text.strip_suffix("# EOF\n").map_or(0, |_| "# EOF\n".len()));
-        let mut family = "";
-        for figure in now {
-            let Figure { name, help, kind, table, value } = *figure;
-            if name != family {
-                family = name;
-                writeln!(text, "# HELP hexiao_{name} {help}.\n# TYPE hexiao_{name} {}", kind.word())?;
-            }
-            let labels = table.map(|table| format!("{{table=\"{table}\"}}")).unwrap_or_default();
-            writeln!(text, "hexiao_{name}{}{labels} {value}", kind.suffix())?;
-        }
-        text.push_str("# EOF\n");
+        text.push_str(&show(now)?);
         Ok(text)
     }
+}
+
+/// Of what `show` writes.
+pub const MEDIA_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// Figures, then the end mark.
+pub fn show(figures: &[Figure]) -> Result<String, std::fmt::Error> {
+    let (mut text, mut family) = (String::new(), "");
+    for Figure { name, help, kind, label, value } in figures {
+        if *name != family {
+            family = name;
+            writeln!(text, "# HELP hexiao_{name} {help}.\n# TYPE hexiao_{name} {}", kind.word())?;
+        }
+        let label = label.as_ref().map(|(name, value)| format!("{{{name}=\"{value}\"}}")).unwrap_or_default();
+        writeln!(text, "hexiao_{name}{}{label} {value}", kind.suffix())?;
+    }
+    text.push_str("# EOF\n");
+    Ok(text)
 }
 
 /// Whether a figure goes up and down or only up.
@@ -158,7 +166,7 @@ impl FigureKind {
 }
 
 /// A figure read off the process when it is asked for. Those of one name stand together.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Figure {
     /// Name without prefix.
     pub name: &'static str,
@@ -166,8 +174,8 @@ pub struct Figure {
     pub help: &'static str,
     /// Whether it only goes up.
     pub kind: FigureKind,
-    /// The lake's table it is about.
-    pub table: Option<&'static str>,
+    /// What it is about: the lake's table, or a partition.
+    pub label: Option<(&'static str, String)>,
     /// Its value.
     pub value: i64,
 }
@@ -182,7 +190,10 @@ mod tests {
         metrics.redeemed(3);
         metrics.refused("no_units_left");
         metrics.request("/v1/redemptions", "POST", 201, Duration::from_millis(2));
-        let figure = |name, kind, table, value| Figure { name, help: "What it is", kind, table, value };
+        let figure = |name, kind, table: Option<&str>, value| {
+            let label = table.map(|table| ("table", table.to_owned()));
+            Figure { name, help: "What it is", kind, label, value }
+        };
         let now = [
             figure("log_end", FigureKind::Gauge, None, 12),
             figure("ledger_commits", FigureKind::Counter, None, 7),

@@ -9,11 +9,12 @@ mod auth;
 mod catalog;
 mod contract;
 mod extract;
+pub mod figures;
 mod health;
 mod keys;
 mod log;
 mod members;
-mod metrics;
+pub mod metrics;
 mod observe;
 mod openapi;
 mod orders;
@@ -27,28 +28,28 @@ use std::time::Duration;
 
 use axum::extract::DefaultBodyLimit;
 use axum::{Router, middleware};
-use ingest::Ingest;
 use ledger::Ledger;
-use query::{Engine, Views};
+use query::Engine;
 use tower_http::catch_panic::CatchPanicLayer;
 use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use utoipa_swagger_ui::SwaggerUi;
 
+use crate::feed::Feed;
+
 pub use metrics::Metrics;
+pub use problem::chain;
 
 /// What the handlers work with.
 #[derive(Clone, Debug)]
 pub struct App {
     /// What may be redeemed now.
     pub ledger: Ledger,
-    /// What happened, as of now.
-    pub views: Arc<Views>,
     /// Answers statements and reports.
     pub engine: Arc<Engine>,
-    /// From the log into the lake; asked how it does.
-    pub ingest: Arc<Ingest>,
+    /// What happened, as of now; asked how it does.
+    pub feed: Arc<Feed>,
     /// Key of local commands, as in the lock file; empty for none.
     pub local_token: Arc<str>,
     /// Counters.
@@ -64,7 +65,8 @@ pub struct Limits {
     pub body_bytes: usize,
     /// The longest a body of log messages may be: at 437 bytes an event, 64 MiB are 150,000 events, a second of ingest.
     pub log_body_bytes: usize,
-    /// How long an answer waits until what was written is read: normally milliseconds, so 2 s mean that ingest is stuck.
+    /// How long an answer waits until what was written is read: normally milliseconds, so 2 s mean that ingest or Kafka
+    /// is stuck.
     pub wait: Duration,
     /// How long a request may take until its answer begins: above the engine's own deadline, so that the engine's better
     /// explanation comes first.

@@ -1,6 +1,7 @@
 //! The `.slt` files beside the relations and reports, and what needs more than SQL.
 
 mod fixture;
+mod follow;
 mod lake;
 mod limits;
 mod reader;

@@ -21,7 +21,7 @@ fn message(id: i64, reason: &str) -> Vec<u8> {
 }
 
 async fn count(data: &std::path::Path) -> String {
-    let view = match reader::load(data).await {
+    let view = match reader::load(data, None).await {
         Ok(view) => view,
         Err(error) => return format!("{error}: {}", std::error::Error::source(&error).unwrap()),
     };

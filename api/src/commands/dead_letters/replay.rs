@@ -13,6 +13,7 @@ use tokio::sync::mpsc;
 
 use super::letter::{Letter, Place};
 use crate::commands::{self, Done};
+use crate::config::Setup;
 use crate::log::Log;
 
 /// The input is held whole, because it is checked whole before anything is sent: 256 MiB are 600,000 messages of 437 bytes,
@@ -53,17 +54,17 @@ struct Message {
 }
 
 /// Checks every message, then sends them.
-pub async fn run(data: &Path, engine: &Engine, args: Args) -> Done {
+pub async fn run(setup: &Setup, engine: &Engine, args: Args) -> Done {
     let messages = match (args.file, args.topic) {
         (Some(file), Some(stream)) => lines(stream, &read(&file)?),
-        _ => letters(data, engine, &args.places, args.topic).await?,
+        _ => letters(setup, engine, &args.places, args.topic).await?,
     };
     let given = messages.len();
     let (good, bad) = sort_out(messages, SystemClock.now());
     if !bad.is_empty() && !args.skip_bad {
         return Err(refusal(given, &bad).into());
     }
-    let sent = if good.is_empty() { 0 } else { send(data, good).await? };
+    let sent = if good.is_empty() { 0 } else { send(setup, good).await? };
     commands::write(format!("Sent {sent} of {given} messages; what the lake knows already changes nothing.\n").as_bytes())?;
     bad.iter().for_each(|said| eprintln!("not sent, {said}"));
     Ok(())
@@ -91,12 +92,12 @@ fn lines(stream: Stream, input: &[u8]) -> Vec<Message> {
 
 /// The messages of dead letters, as they are.
 async fn letters(
-    data: &Path,
+    setup: &Setup,
     engine: &Engine,
     places: &[Place],
     to: Option<Stream>,
 ) -> Result<Vec<Message>, Box<dyn std::error::Error + Send + Sync>> {
-    let view = commands::view(data).await?;
+    let view = commands::view(setup).await?;
     let mut messages = Vec::with_capacity(places.len());
     for place in places {
         let stream = match to {
@@ -130,14 +131,14 @@ fn refusal(given: usize, bad: &[String]) -> String {
     format!("nothing was sent: {} of {given} messages are no events (--skip-bad sends the others){listed}{more}", bad.len())
 }
 
-async fn send(data: &Path, messages: Vec<Message>) -> Result<u64, Box<dyn std::error::Error + Send + Sync>> {
+async fn send(setup: &Setup, messages: Vec<Message>) -> Result<u64, Box<dyn std::error::Error + Send + Sync>> {
     let chunks = chunks(messages);
     let (sender, receiver) = mpsc::channel(chunks.len());
     for chunk in chunks {
         sender.try_send(chunk)?;
     }
     drop(sender);
-    let log = Log::open(data).await?;
+    let log = Log::open(setup).await?;
     let sent = log.append_all(receiver, |_| {}).await?;
     log.close().await?;
     Ok(sent)

@@ -77,7 +77,7 @@ pub async fn run(node: &Node, end_day: Day, events: u64) -> Result<Option<Made>,
                     number += 1;
                 }
                 bar.set_message("· lake");
-                node.app().ingest.flush().await?;
+                node.app().feed.flush().await?;
                 ledger.load(LOAD, LAST, LoadChunk::default()).await?;
                 bar.finish_and_clear();
                 return Ok(Some(made));
