@@ -1,7 +1,6 @@
 //! `hexiao ingest`: the log into the lake. The embedded log has one reader, which leaves at its end; topics of Kafka are
 //! shared by any number of processes, which stay.
 
-use std::collections::BTreeSet;
 use std::future::IntoFuture;
 use std::path::Path;
 use std::sync::Arc;
@@ -144,17 +143,11 @@ async fn committed(lake: &Path) -> query::Result<Position> {
     Ok(Views::open(lake).await?.current().committed_everywhere())
 }
 
-/// Says which partitions are not ingested; returns once everything below `end` was read, if there is one.
+/// Returns once everything below `end` was read, if there is one.
 async fn look_after<'a>(member: &Member, lake: &Path, end: Option<&'a Position>) -> Result<&'a Position, Failure> {
-    let (mut told, mut looked, mut elsewhere) = (BTreeSet::new(), None::<Instant>, Position::default());
+    let (mut looked, mut elsewhere) = (None::<Instant>, Position::default());
     loop {
         let status = member.status();
-        for (partition, why) in &status.stopped {
-            if told.insert(*partition) {
-                eprintln!("{}", stopped(*partition, why));
-            }
-        }
-        told.retain(|partition| status.stopped.contains_key(partition));
         if let Some(end) = end {
             if looked.is_none_or(|at| at.elapsed() > LAKE_EVERY) {
                 (looked, elsewhere) = (Some(Instant::now()), committed(lake).await?);
