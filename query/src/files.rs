@@ -9,9 +9,12 @@ use parking_lot::RwLock;
 
 use crate::view::View;
 
-/// The live files of a View, per table and month.
+/// The files of each month of a table, or of the whole table where it has no months.
+type Files = HashMap<(Table, Option<String>), Vec<PathBuf>>;
+
+/// The live files of a View.
 #[derive(Debug, Default)]
-pub(crate) struct LiveFiles(RwLock<HashMap<(Table, Option<String>), Vec<PathBuf>>>);
+pub(crate) struct LiveFiles(RwLock<Files>);
 
 impl LiveFiles {
     /// Those of `view`.
@@ -23,7 +26,7 @@ impl LiveFiles {
 
     /// Goes on to those of `view`.
     pub fn set(&self, view: &View) {
-        let mut files: HashMap<_, Vec<PathBuf>> = HashMap::new();
+        let mut files = Files::new();
         for (table, t) in &view.tables {
             for file in &t.lake.files {
                 files.entry((*table, file.month.clone())).or_default().push(file.local());

@@ -208,7 +208,10 @@ async fn keep(watched: Watched, log: &KafkaLog, lake: &Path) {
         }
         let asks = watched.asking.lock().is_some();
         let committed = watched.committed.clone();
-        let know = move || Known { committed: committed.lock().clone(), visible: committed.lock().clone() };
+        let know = move || {
+            let committed = committed.lock().clone();
+            Known { visible: committed.clone(), committed }
+        };
         if !asks && let Ok(asking) = Asking::start(&log.kafka, Arc::new(know)).await {
             *watched.asking.lock() = Some(asking);
         }
