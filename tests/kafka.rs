@@ -14,7 +14,7 @@ use crate::support::{self, Answer, Client, Server};
 
 #[allow(dead_code, reason = "it is whole, for the tests of `eventlog`")]
 #[path = "../ingest/eventlog/src/kafka/broker.rs"]
-mod broker;
+pub mod broker;
 
 use broker::Broker;
 

@@ -3,17 +3,11 @@
 use std::path::Path;
 use std::process::Command;
 
-use eventlog::kafka::{KafkaConfig, TopicSettings, create_topics};
 use expect_test::expect;
 use serde_json::Value;
 
+use crate::kafka::broker::Broker;
 use crate::support;
-
-#[allow(dead_code, reason = "it is whole, for the tests of `eventlog`")]
-#[path = "../ingest/eventlog/src/kafka/broker.rs"]
-mod broker;
-
-use broker::Broker;
 
 /// Publishes what stdin says, a JSON array of topic and text a line, and prints where each stands.
 const PUBLISH: &str = r#"

@@ -135,6 +135,8 @@ fn start_logging(json: bool, filter: &str) {
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
-        .with_writer(std::io::stderr);
+        .with_writer(std::io::stderr)
+        // Told on stderr, a line that could not be written there would end the task that told it: a full disk must not.
+        .log_internal_errors(false);
     if json { builder.json().init() } else { builder.init() }
 }
