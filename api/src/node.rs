@@ -166,7 +166,7 @@ async fn feed(
                 let said = "was filled from the embedded log, and its config says Kafka: name another folder with --data";
                 return Err(format!("the lake of `{}` {said}", folder.path().display()).into());
             }
-            let member = config.ingests_topics.then(|| (lake, clock, ingest));
+            let member = config.ingests_topics.then_some((lake, clock, ingest));
             let topics = Topics::start(log, views.clone(), ledger.path().to_owned(), ledger.end(), member).await?;
             Ok(Feed::new(views, ledger.end(), Way::Topics(topics)))
         }
