@@ -257,6 +257,33 @@ fn a_dead_letter_is_mended_over_the_topics() {
 }
 
 #[test]
+fn a_topic_made_anew_stops_until_somebody_decides() {
+    let broker = Broker::start();
+    let place = Place::new(&broker, "anew.");
+    place.topics();
+    place.run(&["generate", "--events", "1000", "--days", "10"]).expect_success();
+    place.run(&["ingest", "--until-end"]).expect_success();
+    let (orders, refusals) = (place.count("log.orders").0, place.count("log.refusals").0);
+    broker.tool(&["org.apache.kafka.tools.TopicCommand", "--delete", "--topic", "anew.refusals"]);
+    until("the topic is made anew", || place.topics().contains("created anew.refusals"));
+    let refused =
+        r#"{"source":"x","event_id":"1","type":"refused","occurred_at":"2026-05-01T01:00:00Z","store_id":"S","reason":"r"}"#;
+    let sent = support::hexiao(&place.data, &["dead-letters", "replay", "-", "--topic", "refusals"], refused.as_bytes());
+    sent.expect_success();
+    assert_eq!(place.lag("tail"), 1, "the old topic's offsets say nothing about the new one");
+    let stopped = place.fails(&["ingest", "--until-end"]);
+    assert!(stopped.contains("is not ingested") && stopped.contains("docs/kafka.md"), "{stopped}");
+    // The others go on, and what the lake has stays.
+    assert_eq!((place.count("log.orders").0, place.count("log.refusals").0), (orders, refusals));
+    let accepted = place.run(&["topics", "accept-loss", "refusals"]).expect_success().stdout;
+    assert!(accepted.contains("of the table refusals goes on at 0 instead of another topic"), "{accepted}");
+    let again = place.run(&["topics", "accept-loss", "refusals"]).expect_success().stdout;
+    assert_eq!(again, "nothing is lost: every partition can be read on\n");
+    place.run(&["ingest", "--until-end"]).expect_success();
+    assert_eq!((place.count("log.refusals"), place.lag("tail")), ((refusals + 1, 0), 0));
+}
+
+#[test]
 fn the_till_works_on_while_the_brokers_are_gone() {
     let broker = Broker::start();
     let place = Place::new(&broker, "gone.");

@@ -7,7 +7,7 @@ use arrow::array::RecordBatch;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use arrow::error::ArrowError;
 use event::{Instant, Table};
-use eventlog::{Partition, Position, Taken};
+use eventlog::{LogIds, Partition, Position, Taken};
 use serde::Serialize;
 
 use crate::lake::Committed;
@@ -153,6 +153,20 @@ impl View {
         let fed = |partition: Partition| streams().filter(move |(table, _)| partition.feeds(**table));
         let lowest = |partition| fed(partition).map(|(_, t)| t.lake.upto.next(partition)).min().unwrap_or(0);
         Position(partitions.map(|p| (*p, lowest(*p))).collect())
+    }
+
+    /// The same of the log `ids`: of a topic that was made anew the lake holds nothing.
+    pub fn committed_of(&self, ids: &LogIds) -> Position {
+        let same = |partition: Partition| {
+            let mut filled = self
+                .tables
+                .iter()
+                .filter(|(table, t)| matches!(table, Table::Events(_)) && partition.feeds(**table) && t.lake.version.is_some());
+            filled.all(|(_, t)| t.lake.log_ids.of(partition) == ids.of(partition))
+        };
+        let mut committed = self.committed_everywhere();
+        committed.0.retain(|partition, _| same(*partition));
+        committed
     }
 
     pub(crate) fn table(&self, table: Table) -> &TableView {

@@ -12,10 +12,10 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use event::SystemClock;
-use eventlog::{Partition, Position, Source};
+use eventlog::{LogIds, Partition, Position, Source};
 use ingest::{IngestConfig, Member, MemberStatus};
 use parking_lot::Mutex;
-use query::Views;
+use query::{View, Views};
 use tokio::net::TcpListener;
 
 use super::Done;
@@ -88,8 +88,8 @@ async fn topics(setup: &Setup, log: &KafkaLog, args: &Args, commit_every: Durati
     };
     let source = reach(log, args.until_end).await?;
     let config = IngestConfig { commit_every, ..IngestConfig::default() };
-    let end = match &source {
-        Some(source) => Some(source.end().await?),
+    let until = match &source {
+        Some(source) => Some(Until { ids: source.log_ids().clone(), end: source.end().await? }),
         None => None,
     };
     let watched = Watched::default();
@@ -99,7 +99,7 @@ async fn topics(setup: &Setup, log: &KafkaLog, args: &Args, commit_every: Durati
             None => std::future::pending().await,
         }
     };
-    let working = work(log, &lake, config, end.as_ref(), &watched);
+    let working = work(log, &lake, config, until.as_ref(), &watched);
     tokio::select! { done = working => done, failed = watching => failed }
 }
 
@@ -116,22 +116,28 @@ async fn reach(log: &KafkaLog, needed: bool) -> Result<Option<Arc<dyn Source>>, 
     }
 }
 
-/// Takes part until told to stop, or until the lake holds everything below `end`.
-async fn work(log: &KafkaLog, lake: &Path, config: IngestConfig, end: Option<&Position>, watched: &Watched) -> Done {
+/// What the topics hold, and which topics they are.
+struct Until {
+    ids: LogIds,
+    end: Position,
+}
+
+/// Takes part until told to stop, or until the lake holds what it should.
+async fn work(log: &KafkaLog, lake: &Path, config: IngestConfig, until: Option<&Until>, watched: &Watched) -> Done {
     let (started, mut stop) = (Instant::now(), std::pin::pin!(stop_signal()));
     loop {
         let member = Arc::new(Member::join(lake.to_owned(), Arc::new(SystemClock), log.member(config))?);
         *watched.member.lock() = Some(member.clone());
-        let outcome = tokio::select! { read = look_after(&member, lake, end) => Some(read), () = &mut stop => None };
+        let outcome = tokio::select! { read = look_after(&member, lake, until) => Some(read), () = &mut stop => None };
         watched.member.lock().take();
         // Whoever looks has it for microseconds; else it is dropped, and nothing is lost.
         if let Some(member) = Arc::into_inner(member) {
             member.stop().await;
         }
         let Some(read) = outcome else { return Ok(()) };
-        let end = read?;
+        let Until { ids, end } = read?;
         // Leaving commits what was read, but for a share that was lost just then.
-        if committed(lake).await?.covers(end) {
+        if view(lake).await?.committed_of(ids).covers(end) {
             let messages: i64 = end.0.values().sum();
             println!("The lake holds the topics up to {messages} messages; {:.1} s", started.elapsed().as_secs_f64());
             return Ok(());
@@ -139,24 +145,24 @@ async fn work(log: &KafkaLog, lake: &Path, config: IngestConfig, end: Option<&Po
     }
 }
 
-async fn committed(lake: &Path) -> query::Result<Position> {
-    Ok(Views::open(lake).await?.current().committed_everywhere())
+async fn view(lake: &Path) -> query::Result<Arc<View>> {
+    Ok(Views::open(lake).await?.current())
 }
 
-/// Returns once everything below `end` was read, if there is one.
-async fn look_after<'a>(member: &Member, lake: &Path, end: Option<&'a Position>) -> Result<&'a Position, Failure> {
+/// Returns once everything that is wanted was read, if something is.
+async fn look_after<'a>(member: &Member, lake: &Path, until: Option<&'a Until>) -> Result<&'a Until, Failure> {
     let (mut looked, mut elsewhere) = (None::<Instant>, Position::default());
     loop {
         let status = member.status();
-        if let Some(end) = end {
+        if let Some(until) = until {
             if looked.is_none_or(|at| at.elapsed() > LAKE_EVERY) {
-                (looked, elsewhere) = (Some(Instant::now()), committed(lake).await?);
+                (looked, elsewhere) = (Some(Instant::now()), view(lake).await?.committed_of(&until.ids));
             }
             let taken = |p: &Partition| if status.partitions.contains(p) { status.ingest.taken.next(*p) } else { 0 };
             let left = |(p, end): &(&Partition, &i64)| taken(p).max(elsewhere.next(**p)) < **end;
-            let left: Vec<_> = end.0.iter().filter(left).map(|(partition, _)| partition).collect();
+            let left: Vec<_> = until.end.0.iter().filter(left).map(|(partition, _)| partition).collect();
             if left.is_empty() {
-                return Ok(end);
+                return Ok(until);
             }
             if let Some((partition, why)) = left.iter().find_map(|p| status.stopped.get_key_value(p)) {
                 return Err(stopped(*partition, why).into());
@@ -202,8 +208,8 @@ async fn watch(door: TcpListener, log: &KafkaLog, lake: &Path, watched: Watched)
 /// Asks the brokers and the lake, for metrics.
 async fn keep(watched: Watched, log: &KafkaLog, lake: &Path) {
     loop {
-        match committed(lake).await {
-            Ok(committed) => *watched.committed.lock() = committed,
+        match view(lake).await {
+            Ok(view) => *watched.committed.lock() = view.committed_everywhere(),
             Err(failure) => tracing::warn!(error = chain(&failure), "The lake can't be looked at"),
         }
         let asks = watched.asking.lock().is_some();

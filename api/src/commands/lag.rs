@@ -6,7 +6,7 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray};
 use event::{Clock, Instant, SystemClock};
 use eventlog::{OutboxSource, Partition, Position, Source};
-use query::{Answer, Format, Freshness, Presentation};
+use query::{Answer, Format, Freshness, Presentation, View};
 
 use super::Done;
 use crate::config::{LogConfig, Setup};
@@ -33,12 +33,12 @@ struct Figures {
 pub async fn run(setup: &Setup, args: Args) -> Done {
     // The lake comes first: it is not ahead of the log then.
     let lake = setup.data.join("lake");
-    let committed =
-        if lake.is_dir() { query::Views::open(&lake).await?.current().committed_everywhere() } else { Position::default() };
+    let view = if lake.is_dir() { query::Views::open(&lake).await?.current() } else { Arc::new(View::empty()) };
     let figures = match &setup.log {
         LogConfig::Kafka(log) => {
             let source = kafka::open(&log.kafka).await?;
             let (start, end) = (source.start().await?, source.end().await?);
+            let committed = view.committed_of(source.log_ids());
             let since = kafka::uncommitted_since(&log.kafka, &committed, &start, &end).await?;
             Figures { start, end, committed, since }
         }
@@ -46,6 +46,7 @@ pub async fn run(setup: &Setup, args: Args) -> Done {
             crate::folder::check_readable(&setup.data)?;
             let source = OutboxSource::open(&setup.data.join("ledger.sqlite"), None)?;
             let (start, end) = (source.start().await?, source.end().await?);
+            let committed = view.committed_of(source.log_ids());
             let segments = source.read(&committed, 1).await?;
             let since = segments.iter().map(|segment| (segment.partition, segment.recorded_at)).collect();
             Figures { start, end, committed, since }

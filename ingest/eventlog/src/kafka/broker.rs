@@ -33,6 +33,12 @@ impl Broker {
         SHARED.get_or_init(Broker::start)
     }
 
+    /// Runs one of Kafka's own tools.
+    #[allow(dead_code, reason = "for the tests of the binary")]
+    pub(crate) fn tool(&self, arguments: &[&str]) {
+        run(&self.dir, &[&["tool"], arguments].concat());
+    }
+
     pub(crate) fn kill(&self) {
         run(&self.dir, &["stop", "--kill"]);
     }
