@@ -164,7 +164,10 @@ fn read(file: &Path, text: &str) -> Result<LogConfig, ConfigError> {
         };
     }
     let kafka = kafka(file, log.brokers, log.prefix, log.security).map_err(|(key, problem)| wrong(key, problem))?;
-    let group = GroupConfig { name: log.group.unwrap_or_else(|| "hexiao".to_owned()), ..GroupConfig::default() };
+    let mut group = GroupConfig::default();
+    if let Some(name) = log.group {
+        group.name = name;
+    }
     if group.name.is_empty() || group.name.len() > GROUP_NAME_LIMIT {
         return Err(wrong("log.group", format!("a group has a name of 1 to {GROUP_NAME_LIMIT} bytes")));
     }
@@ -290,7 +293,7 @@ mod tests {
         check(
             "[log]\nkind = \"kafka\"\nbrokers = \"a:1, b:2\"",
             expect![[
-                r#"KafkaLog { kafka: KafkaConfig { brokers: "a:1, b:2", prefix: "hexiao.", security: Security { tls: None, sasl: None } }, group: GroupConfig { name: "hexiao", silent_for: 10s }, topics: TopicSettings { partitions: 12, replication: -1, retention: For(604800s) } }"#
+                r#"KafkaLog { kafka: KafkaConfig { brokers: "a:1, b:2", prefix: "hexiao.", security: Security { tls: None, sasl: None } }, group: GroupConfig { name: "ingest", silent_for: 10s }, topics: TopicSettings { partitions: 12, replication: -1, retention: For(604800s) } }"#
             ]],
         );
         check(

@@ -212,7 +212,7 @@ impl Committer {
                 .map_err(failed)?,
         };
         let kept = self.tables.get_mut(&table).expect("every table is open");
-        kept.open.store(&files).await?;
+        kept.open.store(&files, rows).await?;
         let files = files.into_iter().map(|file| file.add).collect();
         kept.unsettled = Some(Prepared { files, rows, upto, attempted: false, landed: false });
         self.settle(table).await

@@ -453,14 +453,14 @@ impl LakeTable {
         files.set(self.table, &self.folder, live);
     }
 
-    /// Stores files durably; nothing names them until a commit does.
-    pub(crate) async fn store(&self, files: &[EncodedFile]) -> Result<()> {
+    /// Stores files, of `rows` rows together, durably; nothing names them until a commit does.
+    pub(crate) async fn store(&self, files: &[EncodedFile], rows: usize) -> Result<()> {
         let store = self.delta.object_store();
         let puts: Vec<_> = files.iter().map(|file| put_new(store.clone(), file.add.path.clone(), file.bytes.clone())).collect();
         let stored: Vec<_> = futures::stream::iter(puts).buffer_unordered(STORE_AT_ONCE).collect().await;
         stored.into_iter().collect::<object_store::Result<()>>().map_err(|source| Error::Write {
             table: self.table,
-            rows: 0,
+            rows,
             source: source.into(),
         })
     }

@@ -60,6 +60,7 @@ pub struct Member {
     membership: Arc<Membership>,
     state: Arc<Mutex<State>>,
     stop: watch::Sender<bool>,
+    alive: watch::Receiver<()>,
     task: JoinHandle<()>,
 }
 
@@ -89,8 +90,13 @@ impl Member {
         let state = Arc::new(Mutex::new(State::default()));
         let stop = watch::Sender::new(false);
         let work = Work { lake, clock, config, membership: membership.clone(), state: state.clone() };
-        let task = tokio::spawn(work.run(stop.subscribe()));
-        Ok(Member { membership, state, stop, task })
+        let (lives, alive) = watch::channel(());
+        let run = work.run(stop.subscribe());
+        let task = tokio::spawn(async move {
+            run.await;
+            drop(lives);
+        });
+        Ok(Member { membership, state, stop, alive, task })
     }
 
     /// How it is.
@@ -103,7 +109,17 @@ impl Member {
         state.before.add_to(&mut status.ingest);
         let told = status.last_error.take();
         status.last_error = status.ingest.last_error.clone().or(told).or_else(|| self.membership.last_error());
+        if self.alive.has_changed().is_err() {
+            status.last_error = Some("ingest has died by a fault of its own; restart the process".to_owned());
+        }
         status
+    }
+
+    /// Returns if it has died, which only a fault of ours does to it: it reads nothing any more and may still hold its share,
+    /// so that the process had better end.
+    pub async fn died(&self) {
+        // Nothing is ever sent: the sender goes with the task.
+        let _ = self.alive.clone().changed().await;
     }
 
     /// Commits what was read and leaves.
@@ -267,7 +283,12 @@ impl Work {
 
     async fn begin(&self, partitions: BTreeSet<Partition>) -> Result<Ingest> {
         let source = Arc::new(KafkaSource::open(self.config.kafka.clone(), Some(partitions)).await?);
-        let lake = Lake::open_or_create(&self.lake, source.log_ids(), &source.end().await?).await?;
+        let open = async || Lake::open_or_create(&self.lake, source.log_ids(), &source.end().await?).await;
+        let lake = match open().await {
+            // Whoever had the share before may have committed since the end was asked for.
+            Err(Error::AheadOfLog { .. }) => open().await?,
+            opened => opened?,
+        };
         crate::start(lake, source, Arc::new(Nobody), self.clock.clone(), self.config.ingest).await
     }
 }

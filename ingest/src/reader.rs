@@ -31,6 +31,7 @@ pub(crate) struct Reader {
 impl Reader {
     /// Reads until told to stop.
     pub(crate) async fn run(self, mut intake: Intake, mut others: mpsc::Receiver<Others>) {
+        let _part = self.shared.part();
         let mut stop = self.shared.stop.subscribe();
         let mut failures = 0;
         while !*stop.borrow_and_update() {

@@ -59,8 +59,24 @@ impl Shared {
         failure
     }
 
+    /// Whoever holds it has a part of the work; if it ends, also by a panic, all ends.
+    pub(crate) fn part(self: &Arc<Self>) -> Part {
+        Part(self.clone())
+    }
+
     pub(crate) fn ended(&self) -> Option<Error> {
         self.ended.lock().clone().map(|cause| Error::Ended(Some(cause)))
+    }
+}
+
+/// See [`Shared::part`].
+pub(crate) struct Part(Arc<Shared>);
+
+impl Drop for Part {
+    fn drop(&mut self) {
+        if !*self.0.stop.borrow() {
+            self.0.note(Error::Ended(None));
+        }
     }
 }
 
@@ -206,8 +222,8 @@ pub(crate) fn retry_after(config: &IngestConfig, failures: u32) -> Duration {
 
 /// Commits when it is due, and answers commands, until told to stop or nobody can ask any more.
 async fn serve(mut committer: Committer, shared: Arc<Shared>, mut inbox: mpsc::Receiver<Command>, reader: JoinHandle<()>) {
+    let _part = shared.part();
     // A tick is how late a commit by time may be, and how soon a test's clock is noticed.
-    let mut reader = Some(reader);
     let mut tick = tokio::time::interval(Duration::from_millis(100));
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
@@ -220,7 +236,7 @@ async fn serve(mut committer: Committer, shared: Arc<Shared>, mut inbox: mpsc::R
                         Command::Flush(reply) | Command::Stop(reply) => (committer.flush().await, reply),
                     };
                     shared.stop.send_replace(true);
-                    drop(reader.take());
+                    let _ = reader.await;
                     committer.finish().await;
                     info!(position = %shared.tail.lock().upto, "Ingest stopped");
                     let _ = reply.send(done);

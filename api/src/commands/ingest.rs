@@ -168,7 +168,10 @@ async fn look_after<'a>(member: &Member, lake: &Path, until: Option<&'a Until>) 
                 return Err(stopped(*partition, why).into());
             }
         }
-        tokio::time::sleep(LOOK_EVERY).await;
+        tokio::select! {
+            () = tokio::time::sleep(LOOK_EVERY) => {}
+            () = member.died() => return Err(member.status().last_error.unwrap_or_default().into()),
+        }
     }
 }
 

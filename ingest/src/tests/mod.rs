@@ -77,7 +77,7 @@ async fn r20_files_that_no_commit_names_are_nothing() {
     // The process dies after it has stored the files of a first commit.
     let lake = world.open().await.unwrap();
     let orphan = world.encoded(&[redeemed(1, 3), redeemed(2, 3)]);
-    lake.tables[&REDEMPTIONS].store(&orphan).await.unwrap();
+    lake.tables[&REDEMPTIONS].store(&orphan, 2).await.unwrap();
     drop(lake);
     world.start(config()).await.unwrap().stop().await.unwrap();
     assert_eq!(world.offsets(REDEMPTIONS).await, [0, 1]);

@@ -134,14 +134,14 @@ async fn r20_a_commit_whose_answer_is_lost_is_found_below_those_of_others() {
         (files, prepared)
     };
     let (files, mut of_b) = prepared(1, "redemptions/1:1");
-    b.store(&files).await.unwrap();
+    b.store(&files, 1).await.unwrap();
     // It lands, and the line is cut until the process has given up for now.
     store.fail_next_log_entries(1, Fault::After);
     store.cut_reads_with_the_next_fault();
     assert!(b.commit(&mut of_b).await.is_err());
     store.restore_reads();
     let (files, mut of_a) = prepared(2, "redemptions/0:1");
-    a.store(&files).await.unwrap();
+    a.store(&files, 1).await.unwrap();
     let steps = async |table: &mut LakeTable, prepared: &mut Prepared| {
         let mut others = 0;
         loop {
