@@ -284,6 +284,25 @@ fn a_topic_made_anew_stops_until_somebody_decides() {
 }
 
 #[test]
+fn who_answers_goes_on_with_the_other_topics_when_one_is_made_anew() {
+    let broker = Broker::start();
+    let place = Place::new(&broker, "other.");
+    place.topics();
+    let server = Server::start_with(&place.data, "", &[]);
+    let head = server.head_office();
+    two_stores_and_cards(&head);
+    sell(&head, "before", "S1", "ONE");
+    let count = "SELECT count(*) AS n FROM log.orders";
+    assert_eq!(head.sql(count)[0]["n"], 1);
+    broker.tool(&["org.apache.kafka.tools.TopicCommand", "--delete", "--topic", "other.refusals"]);
+    until("the topic is made anew", || place.topics().contains("created other.refusals"));
+    sell(&head, "after", "S1", "ONE");
+    until("the tail goes on", || head.sql(count)[0]["n"] == 2);
+    until("nothing fails any more", || head.get("/readyz").json()["troubles"].as_array().is_none_or(Vec::is_empty));
+    server.stop();
+}
+
+#[test]
 fn the_till_works_on_while_the_brokers_are_gone() {
     let broker = Broker::start();
     let place = Place::new(&broker, "gone.");

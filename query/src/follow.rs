@@ -71,6 +71,9 @@ pub struct FollowStatus {
     pub tail_bytes: usize,
     /// How often the tail was begun: at the start, and anew whenever it did not go on from the lake.
     pub beginnings: u64,
+    /// Whether a topic was made anew: the source is of the old one, and nothing is read until a follower of a source that was
+    /// opened since takes the place of this one.
+    pub outdated: bool,
 }
 
 /// Keeps [`Views`] up with a log and with the lake. Dropping it ends it: the View stays as it is.
@@ -202,6 +205,7 @@ impl Following {
         match outcome {
             Ok(()) => (self.failures, self.read_failure) = (0, None),
             Err(failure) => {
+                self.status.lock().outdated |= of_another_topic(&failure);
                 let failure = chain(&failure);
                 if self.read_failure.as_ref() != Some(&failure) {
                     tracing::warn!(error = failure, "The log could not be followed; trying again");
@@ -315,6 +319,12 @@ fn read(source: Arc<dyn Source>, from: Position, max_bytes: usize, waits: bool) 
         }
         source.read(&from, max_bytes).await
     })
+}
+
+/// Whether an error says that a topic was made anew.
+fn of_another_topic(error: &(dyn std::error::Error + 'static)) -> bool {
+    let other = matches!(error.downcast_ref(), Some(eventlog::Error::OtherTopic { .. }));
+    other || error.source().is_some_and(of_another_topic)
 }
 
 /// An error with all its causes, in one line.

@@ -123,7 +123,7 @@ fn remember(path: &Path, events: u64) -> Result<Memory, Box<dyn std::error::Erro
     match std::fs::read(path) {
         Ok(text) => Ok(serde_json::from_slice(&text)?),
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
-            let memory = Memory { end_day: super::yesterday(), events, keys: None };
+            let memory = Memory { end_day: super::yesterday(event::Clock::now(&event::SystemClock)), events, keys: None };
             write(path, &memory)?;
             Ok(memory)
         }

@@ -52,7 +52,7 @@ pub struct Args {
 
 /// Makes the chain.
 pub async fn run(setup: &Setup, args: Args) -> Done {
-    let end_day = args.end.unwrap_or_else(super::yesterday);
+    let end_day = args.end.unwrap_or_else(|| super::yesterday(event::Clock::now(&event::SystemClock)));
     let mut config = ChainConfig::sized(args.events, args.days, end_day);
     config.seed = args.seed;
     config.source = args.source;

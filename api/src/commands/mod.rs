@@ -86,8 +86,8 @@ pub fn day(text: &str) -> Result<event::Day, String> {
 }
 
 /// The chain's yesterday: the last business day that is over.
-pub fn yesterday() -> event::Day {
-    let today = query::business_day(event::Clock::now(&event::SystemClock), query::EngineConfig::default().time_zone);
+pub fn yesterday(now: event::Instant) -> event::Day {
+    let today = query::business_day(now, query::EngineConfig::default().time_zone);
     event::Day(today.0 - 1)
 }
 

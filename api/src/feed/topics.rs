@@ -235,10 +235,19 @@ async fn reach(log: &KafkaLog, views: &Arc<Views>) -> Result<Reached, Unopened> 
     Ok(Reached { ends: Asking::start(&log.kafka, Arc::new(know)).await?, follower })
 }
 
-/// Tries until the topics are reached, and leaves.
+/// Tries until the topics are reached, and again when one was made anew.
 async fn keep_reaching(log: KafkaLog, views: Arc<Views>, publish: watch::Sender<Link>) {
-    while publish.borrow().reached.is_none() {
+    loop {
         tokio::time::sleep(RETRY).await;
+        let outdated = match &publish.borrow().reached {
+            Some(reached) if !reached.follower.status().outdated => continue,
+            reached => reached.is_some(),
+        };
+        if outdated {
+            let error = Some("a topic was made anew".to_owned());
+            // Whoever looks at the old follower has it for microseconds.
+            publish.send_replace(Link { reached: None, error });
+        }
         match reach(&log, &views).await {
             Ok(reached) => {
                 tracing::info!("The topics are reached");

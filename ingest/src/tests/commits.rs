@@ -17,11 +17,11 @@ fn quantile_ms(times: &[Duration], q: f64) -> f64 {
     times[((times.len() as f64 * q) as usize).min(times.len() - 1)].as_secs_f64() * 1e3
 }
 
-/// Commits one row at a time, each as soon as it has come, and measures from the row's append on.
+/// Commits one row at a time, each as soon as it has come, and prints how long that took from the row's append on. With
+/// `HEXIAO_BENCH_COMMITS=10000` and `--nocapture` it is the bench of RESULTS.md.
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "a bench of minutes: --ignored --nocapture; HEXIAO_BENCH_COMMITS for fewer"]
-async fn ten_thousand_commits_later_a_commit_takes_as_long() {
-    let commits: i64 = std::env::var("HEXIAO_BENCH_COMMITS").map_or(10_000, |n| n.parse().unwrap());
+async fn many_commits_leave_few_files() {
+    let commits: i64 = std::env::var("HEXIAO_BENCH_COMMITS").map_or(150, |n| n.parse().unwrap());
     let world = World::new();
     // Whatever is in the tail is over its limit.
     let eager = crate::IngestConfig { commit_bytes: 1, sweep_every: Duration::from_secs(60), ..config() };
@@ -45,9 +45,10 @@ async fn ten_thousand_commits_later_a_commit_takes_as_long() {
     for (part, times) in took.chunks(tenth.max(1)).enumerate() {
         println!("| {} | {:.1} | {:.1} |", (part + 1) * tenth, quantile_ms(times, 0.5), quantile_ms(times, 0.99));
     }
-    println!("live files: {}", ingest.status().tables[&REDEMPTIONS].files);
+    let files = || ingest.status().tables[&REDEMPTIONS].files;
+    println!("live files: {}", files());
+    // All are of one month, and merging may be one step behind.
+    world.until(|| files() <= 2 * config().compact_files).await;
     ingest.stop().await.unwrap();
     assert_eq!(world.offsets(REDEMPTIONS).await.len() as i64, commits);
-    let (first, last) = (quantile_ms(&took[..tenth], 0.5), quantile_ms(&took[took.len() - tenth..], 0.5));
-    assert!(last < 3.0 * first, "{first} ms became {last} ms");
 }

@@ -44,6 +44,12 @@ enum Piece {
     State(Box<FinalState>, Vec<EntitlementState>, u64),
 }
 
+/// Ids of a history that ends with the business day `end_day` lie below this, those of the live ledger above. In the chain's
+/// zone the last business day ends at 20:00 UTC.
+fn highest_id(end_day: Day) -> i64 {
+    first_id_at(Instant::from_secs(i64::from(end_day.0 + 1) * 86_400))
+}
+
 /// Loads what is missing and commits it; `None` if nothing was.
 pub async fn run(node: &Node, end_day: Day, events: u64) -> Result<Option<Made>, Failure> {
     let ledger = &node.app().ledger;
@@ -52,8 +58,7 @@ pub async fn run(node: &Node, end_day: Day, events: u64) -> Result<Option<Made>,
     }
     let config = ChainConfig { source: SOURCE.into(), events, ..ChainConfig::demo(end_day) };
     let stores = config.stores;
-    // Ids of the history lie below this, those of the live ledger above.
-    let highest_id = first_id_at(Instant::from_secs(i64::from(end_day.0 + 2) * 86_400));
+    let highest_id = highest_id(end_day);
     let bar = crate::commands::progress(events, "events");
     let mut pieces = make(config);
     let mut number = 0;
@@ -230,5 +235,23 @@ fn validity(e: &EntitlementState, product: Option<&CatalogEntry<'static>>) -> Va
         (Some("days_from_first_use"), _) => Validity::DaysFromFirstUse { days: e.days_from_first_use.or(days).unwrap_or(365) },
         (Some("days_from_purchase"), _) => Validity::DaysFromPurchase { days: days.unwrap_or(365) },
         _ => Validity::Permanent,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The ledger takes ids up to a day ahead (`LoadChunk::highest_id`), whatever hour it is when the demo is made.
+    #[test]
+    fn a_history_up_to_yesterday_fits_at_every_hour() {
+        for hour in 0..48 {
+            let now = Instant::from_secs(1_790_000_000 / 86_400 * 86_400 + hour * 3_600);
+            let end_day = crate::commands::yesterday(now);
+            let day_ends = Instant::from_secs(i64::from(end_day.0) * 86_400 + 20 * 3_600);
+            assert!(day_ends <= now, "hour {hour}: it is over");
+            assert!(highest_id(end_day) > first_id_at(day_ends), "hour {hour}");
+            assert!(highest_id(end_day) <= first_id_at(Instant(now.0 + 86_400_000_000)), "hour {hour}");
+        }
     }
 }
