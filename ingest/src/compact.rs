@@ -38,7 +38,8 @@ pub(crate) fn plan(table: Table, folder: &Path, delta: &DeltaTable, limit: usize
         rows: usize,
         remove: Remove,
     }
-    let mut months: std::collections::HashMap<Option<String>, Vec<Small>> = std::collections::HashMap::new();
+    // In order, so that processes that see the same files plan the same.
+    let mut months: std::collections::BTreeMap<Option<String>, Vec<Small>> = std::collections::BTreeMap::new();
     for file in delta.snapshot().ok()?.log_data() {
         let rows = file.num_records().unwrap_or(usize::MAX);
         if rows < SMALL_ROWS {

@@ -23,7 +23,7 @@ impl Broker {
         let mut sh = Command::new("sh");
         sh.args(["-c", until]).arg(script()).arg(&dir).stdin(Stdio::piped()).process_group(0);
         let open = sh.spawn().unwrap().stdin.take().unwrap();
-        let address = run(&dir, &["start", "--sasl"]);
+        let address = run(&dir, &["start", "--sasl", "--tls"]);
         Broker { dir, address, _open: open }
     }
 
@@ -44,14 +44,23 @@ impl Broker {
     }
 
     pub(crate) fn start_again(&self) {
-        assert_eq!(run(&self.dir, &["start", "--sasl"]), self.address);
+        assert_eq!(run(&self.dir, &["start", "--sasl", "--tls"]), self.address);
     }
 
     /// The broker's login: address, user, password.
     pub(crate) fn sasl(&self) -> [String; 3] {
+        self.told("sasl", ["bootstrap", "user", "password"])
+    }
+
+    /// Where the broker asks for a certificate, and the files for it: address, authority, certificate, key.
+    pub(crate) fn tls(&self) -> [String; 4] {
+        self.told("tls", ["bootstrap", "ca_file", "certificate_file", "key_file"])
+    }
+
+    fn told<const N: usize>(&self, door: &str, names: [&str; N]) -> [String; N] {
         let told = std::fs::read_to_string(self.dir.join("broker.json")).unwrap();
         let told: serde_json::Value = serde_json::from_str(&told).unwrap();
-        ["bootstrap", "user", "password"].map(|name| told["sasl"][name].as_str().unwrap().to_owned())
+        names.map(|name| told[door][name].as_str().unwrap().to_owned())
     }
 
     /// Topics of their own, by a prefix that no other test has.

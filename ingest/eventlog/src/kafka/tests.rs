@@ -15,7 +15,7 @@ use rdkafka::util::Timeout;
 use rdkafka::{Offset, TopicPartitionList};
 
 use super::broker::Broker;
-use super::{KafkaConfig, KafkaSource, Retention, Sasl, SaslMechanism, Secret, TopicSettings, create_topics};
+use super::{KafkaConfig, KafkaSource, Retention, Sasl, SaslMechanism, Secret, Tls, TopicSettings, create_topics};
 use crate::source_conformance::{self as conformance, Log};
 use crate::{Error, Partition, Position, Source};
 
@@ -275,5 +275,23 @@ async fn who_logs_in_is_let_in() {
         config.security.sasl = Some(Sasl { mechanism, user: user.clone(), password: Secret(password.clone()) });
         let source = KafkaSource::open(config.clone(), None).await.unwrap();
         assert!(read_to_end(&source, &mut Position::default()).await.is_empty());
+    }
+}
+
+#[tokio::test]
+async fn a_certificate_is_a_login() {
+    let log = new().await;
+    let [brokers, ca, certificate, key] = Broker::shared().tls();
+    let mut config = KafkaConfig { brokers, ..log.config.clone() };
+    let tls = Tls { ca_file: Some(ca.into()), ..Tls::default() };
+    let with = Tls { certificate_file: Some(certificate.into()), key_file: Some(key.into()), ..tls.clone() };
+    config.security.tls = Some(with.clone());
+    let source = KafkaSource::open(config.clone(), None).await.unwrap();
+    assert!(read_to_end(&source, &mut Position::default()).await.is_empty());
+    // Neither a client that nobody vouches for nor a broker that our authority does not know.
+    for tls in [tls, Tls { ca_file: None, ..with }] {
+        config.security.tls = Some(tls);
+        let refused = KafkaSource::open(config.clone(), None).await;
+        assert!(matches!(refused, Err(Error::Kafka { .. })), "{refused:?}");
     }
 }
