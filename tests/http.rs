@@ -404,7 +404,7 @@ fn bad_input_names_the_field() {
     show("no message", head.send("POST", "/v1/log/orders", &[], Some(b"\n")));
     show("no route", head.get("/v1/nothing"));
     show("method", head.delete("/v1/orders"));
-    show("too large", head.put("/v1/members/1", json!({ "tier": "x".repeat(2 << 20) })));
+    show("too large", head.put_too_large("/v1/members/1", &json!({ "tier": "x".repeat(2 << 20) })));
     expect![[r#"
         no JSON: 400 bad_input: Failed to parse the request body as JSON: EOF while parsing an object at line 1 column 1
         not JSON: 415 not_json: The body must be application/json

@@ -194,6 +194,13 @@ impl Client {
         self.try_send("POST", path, &[("idempotency-key", key)], Some(body.to_string().as_bytes())).ok()
     }
 
+    /// `PUT` of a body that is refused before all of it has come: asked again while the connection breaks under the answer.
+    pub fn put_too_large(&self, path: &str, body: &Value) -> Answer {
+        let body = body.to_string();
+        let answer = (0..50).find_map(|_| self.try_send("PUT", path, &[], Some(body.as_bytes())).ok());
+        answer.unwrap_or_else(|| panic!("PUT {path}: no answer"))
+    }
+
     /// Any request. The body is JSON unless a header says otherwise.
     pub fn send(&self, method: &str, path: &str, headers: &[(&str, &str)], body: Option<&[u8]>) -> Answer {
         self.try_send(method, path, headers, body).unwrap_or_else(|e| panic!("{method} {path}: {e}"))
