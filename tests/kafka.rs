@@ -283,21 +283,30 @@ fn a_topic_made_anew_stops_until_somebody_decides() {
     assert_eq!((place.count("log.refusals"), place.lag("tail")), ((refusals + 1, 0), 0));
 }
 
-#[test]
-fn who_answers_goes_on_with_the_other_topics_when_one_is_made_anew() {
-    let broker = Broker::start();
-    let place = Place::new(&broker, "other.");
+/// How many orders there are, in lake and topics.
+const ORDERS: &str = "SELECT count(*) AS n FROM log.orders";
+
+/// A till over topics of its own that has sold one card.
+fn till_with_one_sold(place: &Place) -> Server {
     place.topics();
     let server = Server::start_with(&place.data, "", &[]);
     let head = server.head_office();
     two_stores_and_cards(&head);
     sell(&head, "before", "S1", "ONE");
-    let count = "SELECT count(*) AS n FROM log.orders";
-    assert_eq!(head.sql(count)[0]["n"], 1);
+    assert_eq!(head.sql(ORDERS)[0]["n"], 1);
+    server
+}
+
+#[test]
+fn who_answers_goes_on_with_the_other_topics_when_one_is_made_anew() {
+    let broker = Broker::start();
+    let place = Place::new(&broker, "other.");
+    let server = till_with_one_sold(&place);
+    let head = server.head_office();
     broker.tool(&["org.apache.kafka.tools.TopicCommand", "--delete", "--topic", "other.refusals"]);
     until("the topic is made anew", || place.topics().contains("created other.refusals"));
     sell(&head, "after", "S1", "ONE");
-    until("the tail goes on", || head.sql(count)[0]["n"] == 2);
+    until("the tail goes on", || head.sql(ORDERS)[0]["n"] == 2);
     until("nothing fails any more", || head.get("/readyz").json()["troubles"].as_array().is_none_or(Vec::is_empty));
     server.stop();
 }
@@ -306,23 +315,18 @@ fn who_answers_goes_on_with_the_other_topics_when_one_is_made_anew() {
 fn the_till_works_on_while_the_brokers_are_gone() {
     let broker = Broker::start();
     let place = Place::new(&broker, "gone.");
-    place.topics();
-    let server = Server::start_with(&place.data, "", &[]);
+    let server = till_with_one_sold(&place);
     let head = server.head_office();
-    two_stores_and_cards(&head);
-    sell(&head, "before", "S1", "ONE");
-    let count = "SELECT count(*) AS n FROM log.orders";
-    assert_eq!(head.sql(count)[0]["n"], 1);
     broker.kill();
     let body = json!({ "store_id": "S1", "lines": [{ "product_id": "ONE" }] });
     let sold = head.post_once("/v1/orders", "meanwhile", body).expect(201);
     let position = sold.header("hexiao-position").to_owned();
     // Who asks for it is told to wait; who asks for what there is gets it.
     let wait = [("hexiao-wait-for", position.as_str())];
-    let asked = json!({ "sql": count }).to_string();
+    let asked = json!({ "sql": ORDERS }).to_string();
     let late = head.send("POST", "/v1/sql", &wait, Some(asked.as_bytes())).expect(503);
     assert!(late.text().contains("not yet up to"), "{}", late.text());
-    assert_eq!(head.sql(count)[0]["n"], 1);
+    assert_eq!(head.sql(ORDERS)[0]["n"], 1);
     assert_eq!(head.get("/readyz").expect(200).json()["unrelayed"], 1);
     // A process that starts now sells too.
     let key = server.key.clone();
@@ -333,7 +337,7 @@ fn the_till_works_on_while_the_brokers_are_gone() {
     assert_eq!(metrics(&server, "hexiao_relay_waiting"), Some(2));
     assert_eq!(metrics(&server, "hexiao_topics_failing"), Some(1));
     broker.start_again();
-    until("all is relayed and read", || head.sql(count)[0]["n"] == 3);
+    until("all is relayed and read", || head.sql(ORDERS)[0]["n"] == 3);
     assert_eq!(metrics(&server, "hexiao_relay_waiting"), Some(0));
     server.stop();
 }

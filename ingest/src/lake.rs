@@ -166,6 +166,21 @@ fn delta_at(store: &Arc<dyn ObjectStore>, folder: &Path) -> DeltaResult<DeltaTab
     Ok(DeltaTable::new(logstore_with(store.clone(), &url, StorageConfig::default())?))
 }
 
+/// The table and its folder in `dir`, loaded; `None` if it does not exist.
+async fn load(store: &Arc<dyn ObjectStore>, table: Table, dir: &Path) -> Result<Option<(PathBuf, DeltaTable)>> {
+    let failed = |source| Error::Open { table, source };
+    let folder = dir.join(table.name());
+    if !folder.join("_delta_log").is_dir() {
+        return Ok(None);
+    }
+    let mut delta = delta_at(store, &folder).map_err(failed)?;
+    if !delta.verify_deltatable_existence().await.map_err(failed)? {
+        return Ok(None);
+    }
+    delta.load().await.map_err(failed)?;
+    Ok(Some((folder, delta)))
+}
+
 /// How far `position` is, as a commit records it.
 fn transactions(log_ids: &LogIds, position: &Position) -> Vec<Transaction> {
     position.0.iter().filter_map(|(p, next)| Some(Transaction::new(log_ids.app_id(*p)?, *next))).collect()
@@ -235,13 +250,7 @@ impl LakeTable {
 
     /// Opens it to merge and tidy, without a log; `None` if it does not exist. It commits no rows.
     pub(crate) async fn open_for_maintenance(store: &Arc<dyn ObjectStore>, table: Table, dir: &Path) -> Result<Option<Self>> {
-        let failed = |source| Error::Open { table, source };
-        let folder = dir.join(table.name());
-        if !folder.join("_delta_log").is_dir() {
-            return Ok(None);
-        }
-        let mut delta = delta_at(store, &folder).map_err(failed)?;
-        delta.load().await.map_err(failed)?;
+        let Some((folder, delta)) = load(store, table, dir).await? else { return Ok(None) };
         let (committed, log_ids) = (Position::default(), LogIds::default());
         let heard = delta.version().unwrap_or_default();
         Ok(Some(LakeTable { table, folder, delta, committed, log_ids, begun: BTreeSet::new(), heard }))
@@ -255,15 +264,7 @@ impl LakeTable {
         end: &Position,
     ) -> Result<Option<Self>> {
         let failed = |source| Error::Open { table, source };
-        let folder = dir.join(table.name());
-        if !folder.join("_delta_log").is_dir() {
-            return Ok(None);
-        }
-        let mut delta = delta_at(store, &folder).map_err(failed)?;
-        if !delta.verify_deltatable_existence().await.map_err(failed)? {
-            return Ok(None);
-        }
-        delta.load().await.map_err(failed)?;
+        let Some((folder, delta)) = load(store, table, dir).await? else { return Ok(None) };
         let delta = filled_from(table, delta, log_ids.feeding(table)).await?;
         let delta = widen(table, delta).await.map_err(failed)?;
         let log_ids = log_ids.feeding(table);

@@ -12,14 +12,14 @@ use std::time::Duration;
 use async_trait::async_trait;
 use event::{Clock, Table};
 use eventlog::kafka::{GroupConfig, KafkaConfig, KafkaSource, Membership, Share};
-use eventlog::{Counts, Partition, Position, Publisher, Source, Taken};
+use eventlog::{Counts, Partition, Position, Publisher, Source, Taken, chain};
 use parking_lot::Mutex;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tracing::{debug, error, info, warn};
 
-use crate::run::{chain, retry_after};
+use crate::run::retry_after;
 use crate::{Error, Ingest, IngestConfig, Lake, Result, Status, TableStatus};
 
 /// When the shares change, the last commit gets this long; what it does not reach is read again by whoever is next.

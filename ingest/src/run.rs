@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use event::{Clock, Table};
-use eventlog::{Counts, Intake, IntakeConfig, Position, Publisher, Source};
+use eventlog::{Counts, Intake, IntakeConfig, Position, Publisher, Source, chain};
 use parking_lot::Mutex;
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
@@ -78,17 +78,6 @@ impl Drop for Part {
             self.0.note(Error::Ended(None));
         }
     }
-}
-
-/// An error with all its causes, in one line.
-pub(crate) fn chain(error: &Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = std::error::Error::source(error);
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    text
 }
 
 /// What can be asked of the committing task.

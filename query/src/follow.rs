@@ -9,7 +9,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use eventlog::{IntakeConfig, Position, Segment, Source};
+use eventlog::{IntakeConfig, Position, Segment, Source, chain};
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
@@ -325,15 +325,4 @@ fn read(source: Arc<dyn Source>, from: Position, max_bytes: usize, waits: bool) 
 fn of_another_topic(error: &(dyn std::error::Error + 'static)) -> bool {
     let other = matches!(error.downcast_ref(), Some(eventlog::Error::OtherTopic { .. }));
     other || error.source().is_some_and(of_another_topic)
-}
-
-/// An error with all its causes, in one line.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    text
 }

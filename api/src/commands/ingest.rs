@@ -12,7 +12,7 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use event::SystemClock;
-use eventlog::{LogIds, Partition, Position, Source};
+use eventlog::{LogIds, Partition, Position, Source, chain};
 use ingest::{IngestConfig, Member, MemberStatus};
 use parking_lot::Mutex;
 use query::{View, Views};
@@ -23,7 +23,7 @@ use super::serve::{Commits, stop_signal};
 use crate::config::{KafkaLog, LogConfig, Setup};
 use crate::feed::ends::{Asking, Known};
 use crate::folder::{self, Folder, check_readable};
-use crate::http::{chain, figures, metrics};
+use crate::http::{figures, metrics};
 use crate::kafka::{self, Unopened};
 use crate::node::{Node, NodeConfig};
 

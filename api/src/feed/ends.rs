@@ -15,8 +15,8 @@ use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 use tokio::time::MissedTickBehavior;
 
-use crate::http::chain;
 use crate::kafka::{self, Unopened};
+use eventlog::chain;
 
 /// Asked this often when nobody wants to know: metrics are that old at most.
 const EVERY: Duration = Duration::from_secs(1);

@@ -16,8 +16,8 @@ use tokio::sync::watch;
 
 use super::ends::{Asking, Ends, Known};
 use crate::config::KafkaLog;
-use crate::http::chain;
 use crate::kafka::{self, Unopened};
+use eventlog::chain;
 
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 

@@ -5,12 +5,13 @@ use std::time::Instant;
 use axum::body::Body;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use eventlog::chain;
 use futures::TryStreamExt;
 use query::{Answer, Format, Freshness, View};
 
 use super::App;
 use super::extract::WaitFor;
-use super::problem::{Problem, chain};
+use super::problem::Problem;
 use crate::feed::NotVisible;
 
 /// Formats on offer, the preferred one first.

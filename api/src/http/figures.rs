@@ -30,10 +30,11 @@ pub fn of_node(app: &App) -> Vec<Figure> {
         Way::Own(ingest) => {
             let visible = view.position().next(Partition::WHOLE);
             figures.push(one("visible_to", "Offset up to which answers include the log", Gauge, visible));
-            figures.extend(of_ingest(&ingest.status()));
+            let status = ingest.status();
+            figures.extend(of_ingest(&status));
             let committed = |table: &TableStatus| table.committed.next(Partition::WHOLE);
             let help = "Offset up to which the table's commit holds the log";
-            figures.extend(of_tables("committed_offset", help, Gauge, &ingest.status().tables, committed));
+            figures.extend(of_tables("committed_offset", help, Gauge, &status.tables, committed));
         }
         Way::Topics(topics) => figures.extend(of_topics(&topics.status(), &view, recorded)),
     }

@@ -39,7 +39,6 @@ use utoipa_swagger_ui::SwaggerUi;
 use crate::feed::Feed;
 
 pub use metrics::Metrics;
-pub use problem::chain;
 
 /// What the handlers work with.
 #[derive(Clone, Debug)]

@@ -8,6 +8,7 @@ use std::error::Error;
 use axum::body::Body;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use eventlog::chain;
 use query::ErrorKind;
 use redemption::{Allowed, Refusal};
 use serde::Serialize;
@@ -210,22 +211,6 @@ fn sentence(error: &dyn Error) -> String {
     let said = error.to_string();
     let mut chars = said.chars();
     chars.next().map(|first| first.to_uppercase().chain(chars).collect()).unwrap_or_default()
-}
-
-/// An error and its sources, joined by `: `.
-pub fn chain(error: &dyn Error) -> String {
-    let mut said = error.to_string();
-    let mut source = error.source();
-    while let Some(error) = source {
-        let next = error.to_string();
-        // Some libraries repeat their source's text in their own.
-        if !said.ends_with(&next) {
-            said.push_str(": ");
-            said.push_str(&next);
-        }
-        source = error.source();
-    }
-    said
 }
 
 impl IntoResponse for Problem {

@@ -107,3 +107,19 @@ pub type Result<T> = std::result::Result<T, Error>;
 pub(crate) fn attempt(attempt: &'static str) -> impl FnOnce(rusqlite::Error) -> Error {
     move |source| Error::Sqlite { attempt, source }
 }
+
+/// An error and its sources, joined by `: `.
+pub fn chain(error: &dyn std::error::Error) -> String {
+    let mut said = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        let next = error.to_string();
+        // Some libraries repeat their source's text in their own.
+        if !said.ends_with(&next) {
+            said.push_str(": ");
+            said.push_str(&next);
+        }
+        source = error.source();
+    }
+    said
+}

@@ -18,7 +18,7 @@ mod source;
 #[cfg(test)]
 mod source_conformance;
 
-pub use error::{Error, Result};
+pub use error::{Error, Result, chain};
 pub use intake::{Counts, Intake, IntakeConfig, KnownEvents, NoneKnown};
 pub use log_ids::{LogIds, app_id};
 pub use outbox_source::OutboxSource;
