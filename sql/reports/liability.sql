@@ -21,20 +21,20 @@
 --    - refund_difference_fen - expired_fen - breakage_recognised_fen + transferred_fen + adjusted_fen
 -- Formula closing_units: opening_units + opened_units + sold_units - redeemed_units + reversed_units - refunded_units
 --    - expired_units + transferred_units
--- Drill opened_fen: liability_movements store=store_id, entity=legal_entity_id, product=product_id, part=part, movement='opened', from=$from, to=$to
--- Drill sold_fen: liability_movements store=store_id, entity=legal_entity_id, product=product_id, part=part, movement='sold', from=$from, to=$to
--- Drill redeemed_fen: liability_movements store=store_id, entity=legal_entity_id, product=product_id, part=part, movement='redeemed', from=$from, to=$to
--- Drill reversed_fen: liability_movements store=store_id, entity=legal_entity_id, product=product_id, part=part, movement='reversed', from=$from, to=$to
--- Drill refunded_cash_fen: liability_movements store=store_id, entity=legal_entity_id, product=product_id, part=part, movement='refunded', from=$from, to=$to
--- Drill refund_difference_fen: liability_movements store=store_id, entity=legal_entity_id, product=product_id, part=part, movement='refunded', from=$from, to=$to
--- Drill expired_fen: liability_movements store=store_id, entity=legal_entity_id, product=product_id, part=part, movement='expired', from=$from, to=$to
--- Drill breakage_recognised_fen: liability_movements store=store_id, entity=legal_entity_id, product=product_id, part=part, movement='breakage', from=$from, to=$to
--- Drill transferred_fen: liability_movements store=store_id, entity=legal_entity_id, product=product_id, part=part, movement='transferred', from=$from, to=$to
--- Drill adjusted_fen: liability_movements store=store_id, entity=legal_entity_id, product=product_id, part=part, movement='adjusted', from=$from, to=$to
--- Drill expired_owed_fen: liability_movements store=store_id, entity=legal_entity_id, product=product_id, part=part, movement='expired_owed', from=$from, to=$to
+-- Drill opened_fen: liability_movements store=store_id, entity=legal_entity_id, product=product_id, part=part, movement='opened', from=first_on, to=last_on
+-- Drill sold_fen: liability_movements store=store_id, entity=legal_entity_id, product=product_id, part=part, movement='sold', from=first_on, to=last_on
+-- Drill redeemed_fen: liability_movements store=store_id, entity=legal_entity_id, product=product_id, part=part, movement='redeemed', from=first_on, to=last_on
+-- Drill reversed_fen: liability_movements store=store_id, entity=legal_entity_id, product=product_id, part=part, movement='reversed', from=first_on, to=last_on
+-- Drill refunded_cash_fen: liability_movements store=store_id, entity=legal_entity_id, product=product_id, part=part, movement='refunded', from=first_on, to=last_on
+-- Drill refund_difference_fen: liability_movements store=store_id, entity=legal_entity_id, product=product_id, part=part, movement='refunded', from=first_on, to=last_on
+-- Drill expired_fen: liability_movements store=store_id, entity=legal_entity_id, product=product_id, part=part, movement='expired', from=first_on, to=last_on
+-- Drill breakage_recognised_fen: liability_movements store=store_id, entity=legal_entity_id, product=product_id, part=part, movement='breakage', from=first_on, to=last_on
+-- Drill transferred_fen: liability_movements store=store_id, entity=legal_entity_id, product=product_id, part=part, movement='transferred', from=first_on, to=last_on
+-- Drill adjusted_fen: liability_movements store=store_id, entity=legal_entity_id, product=product_id, part=part, movement='adjusted', from=first_on, to=last_on
+-- Drill expired_owed_fen: liability_movements store=store_id, entity=legal_entity_id, product=product_id, part=part, movement='expired_owed', from=first_on, to=last_on
 -- Chart: line period closing_fen
 -- R12, with VAT as it was paid. A row is a period; its opening is the closing of the one before. Balances at both ends of a month
---    that lies partly in the period are those of the period's ends.
+--    that lies partly in the period are those of the period's ends: of first_on's morning and last_on's night.
 -- part: paid, for what is sold in units (R9's values); principal and bonus of stored value, which is one product, stored_value:
 --    what is drawn from it does not say from which, and counts as redeemed. Its bonus was given, not paid. Points and coupons
 --    are parts of what was paid: the log does not say what was issued of them.
@@ -145,6 +145,11 @@ rolled AS (
 )
 SELECT
     CASE WHEN $per = 'month' THEN make_date(CAST(r.bucket / 12 AS INT), CAST(r.bucket % 12 + 1 AS INT), 1) ELSE $from END AS period,
+    CASE WHEN $per = 'month' THEN greatest($from, make_date(CAST(r.bucket / 12 AS INT), CAST(r.bucket % 12 + 1 AS INT), 1))
+        ELSE $from END AS first_on,
+    CASE WHEN $per = 'month' THEN
+            least($to, CAST(CAST(make_date(CAST((r.bucket + 1) / 12 AS INT), CAST((r.bucket + 1) % 12 + 1 AS INT), 1) AS INT) - 1 AS DATE))
+        ELSE $to END AS last_on,
     r.legal_entity_id, r.store_id, s.name AS store_name, r.product_id, p.name AS product_name, r.part,
     r.opening_fen, r.opened_fen, r.sold_fen, r.redeemed_fen, r.reversed_fen, r.refunded_cash_fen, r.refund_difference_fen, r.expired_fen,
     r.breakage_recognised_fen, r.transferred_fen, r.adjusted_fen, r.closing_fen, r.expired_owed_fen,

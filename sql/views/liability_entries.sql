@@ -8,6 +8,7 @@
 -- part: paid for what is sold in units; principal and bonus of stored value, which is one product, stored_value, because a
 --    payment drawn from it does not say from which; it is spent only where it was sold (R3). A draw counts as redeemed.
 -- A refund or an expiry of stored value takes the bonus that it names.
+-- valid_until is the end that a sale or a use says; list_price_fen what a unit taken costs singly, below 0 where it was given back.
 -- store_id is the store that owes: the seller, or the one the whole entitlement was transferred to.
 WITH handed AS (
     SELECT
@@ -46,7 +47,8 @@ SELECT
     CASE WHEN coalesce(product_type, kind, '') = 'stored_value' THEN NULL ELSE CAST(units AS BIGINT) END AS units,
     CASE WHEN type = 'sold' THEN coalesce(paid_fen, 0) ELSE coalesce(carrying_fen, 0) END AS change_fen, 0 AS cash_fen,
     0 AS carrying_fen, order_id, entitlement_id, CAST(NULL AS INT) AS unit_ordinal, member_id,
-    CAST(NULL AS VARCHAR) AS redeemed_store_id, reason
+    CAST(NULL AS VARCHAR) AS redeemed_store_id, reason,
+    valid_until, CAST(NULL AS BIGINT) AS list_price_fen
 FROM log.orders
 WHERE type IN ('sold', 'opening_balance')
 UNION ALL
@@ -54,7 +56,8 @@ SELECT
     source, event_id, occurred_at, business_day, sold_store_id AS store_id, 'stored_value' AS product_id,
     'principal' AS part, 'redeemed' AS movement, CAST(NULL AS BIGINT) AS units, -principal_fen AS change_fen, 0 AS cash_fen,
     0 AS carrying_fen, order_id, entitlement_id, CAST(NULL AS INT) AS unit_ordinal, member_id,
-    sold_store_id AS redeemed_store_id, reason
+    sold_store_id AS redeemed_store_id, reason,
+    arrow_cast(NULL, 'Timestamp(Microsecond, Some("UTC"))') AS valid_until, CAST(NULL AS BIGINT) AS list_price_fen
 FROM log.orders
 WHERE type = 'sold' AND principal_fen <> 0 AND coalesce(product_type, kind, '') <> 'stored_value'
 UNION ALL
@@ -64,7 +67,8 @@ SELECT
     CAST(NULL AS BIGINT) AS units,
     CASE WHEN coalesce(product_type, kind, '') = 'stored_value' THEN bonus_fen ELSE -bonus_fen END AS change_fen, 0 AS cash_fen,
     0 AS carrying_fen, order_id, entitlement_id, CAST(NULL AS INT) AS unit_ordinal, member_id,
-    CASE WHEN coalesce(product_type, kind, '') <> 'stored_value' THEN sold_store_id END AS redeemed_store_id, reason
+    CASE WHEN coalesce(product_type, kind, '') <> 'stored_value' THEN sold_store_id END AS redeemed_store_id, reason,
+    arrow_cast(NULL, 'Timestamp(Microsecond, Some("UTC"))') AS valid_until, CAST(NULL AS BIGINT) AS list_price_fen
 FROM log.orders
 WHERE type IN ('sold', 'opening_balance') AND bonus_fen <> 0
 UNION ALL
@@ -78,7 +82,8 @@ SELECT
     CASE WHEN movement = 'expired_owed' THEN 0 WHEN leg = 1 THEN -carrying_fen WHEN leg = 2 THEN carrying_fen WHEN leg = 3 THEN -bonus_fen
         ELSE bonus_fen END AS change_fen,
     CASE WHEN leg = 1 THEN cash_fen ELSE 0 END AS cash_fen, CASE WHEN leg > 2 THEN bonus_fen ELSE carrying_fen END AS carrying_fen,
-    order_id, entitlement_id, CAST(NULL AS INT) AS unit_ordinal, member_id, CAST(NULL AS VARCHAR) AS redeemed_store_id, reason
+    order_id, entitlement_id, CAST(NULL AS INT) AS unit_ordinal, member_id, CAST(NULL AS VARCHAR) AS redeemed_store_id, reason,
+    arrow_cast(NULL, 'Timestamp(Microsecond, Some("UTC"))') AS valid_until, CAST(NULL AS BIGINT) AS list_price_fen
 FROM (
     SELECT
         *,
@@ -93,7 +98,8 @@ SELECT
     CASE WHEN r.product_type = 'stored_value' THEN 'principal' ELSE 'paid' END AS part, r.type AS movement,
     CASE WHEN r.product_type = 'stored_value' THEN NULL WHEN r.type = 'redeemed' THEN -1 ELSE 1 END AS units,
     CASE WHEN r.type = 'redeemed' THEN -r.value_fen ELSE r.value_fen END AS change_fen, 0 AS cash_fen, 0 AS carrying_fen,
-    r.order_id, r.entitlement_id, r.unit_ordinal, r.member_id, r.redeemed_store_id, r.reason
+    r.order_id, r.entitlement_id, r.unit_ordinal, r.member_id, r.redeemed_store_id, r.reason, r.valid_until,
+    CASE WHEN r.type = 'redeemed' THEN 1 ELSE -1 END * coalesce(r.list_price_fen, r.value_fen) AS list_price_fen
 -- The few transfers are the hashed side.
 FROM handed AS h
 RIGHT JOIN log.redemptions AS r ON h.entitlement_id = r.entitlement_id
@@ -103,7 +109,8 @@ UNION ALL
 SELECT
     source, event_id, occurred_at, business_day, sold_store_id AS store_id, 'stored_value' AS product_id, 'bonus' AS part,
     type AS movement, CAST(NULL AS BIGINT) AS units, CASE WHEN type = 'redeemed' THEN -bonus_fen ELSE bonus_fen END AS change_fen,
-    0 AS cash_fen, 0 AS carrying_fen, order_id, entitlement_id, unit_ordinal, member_id, redeemed_store_id, reason
+    0 AS cash_fen, 0 AS carrying_fen, order_id, entitlement_id, unit_ordinal, member_id, redeemed_store_id, reason,
+    arrow_cast(NULL, 'Timestamp(Microsecond, Some("UTC"))') AS valid_until, CAST(NULL AS BIGINT) AS list_price_fen
 FROM log.redemptions
 WHERE type IN ('redeemed', 'reversed') AND product_type = 'stored_value' AND bonus_fen <> 0
 UNION ALL
@@ -112,7 +119,8 @@ SELECT
     CASE WHEN a.wallet THEN 'stored_value' ELSE a.product_id END AS product_id,
     CASE WHEN a.wallet THEN 'principal' ELSE 'paid' END AS part, 'adjusted' AS movement,
     CASE WHEN a.wallet THEN NULL ELSE 0 END AS units, -a.value_fen AS change_fen, 0 AS cash_fen, 0 AS carrying_fen, a.order_id,
-    a.entitlement_id, a.unit_ordinal, a.member_id, a.redeemed_store_id, a.reason
+    a.entitlement_id, a.unit_ordinal, a.member_id, a.redeemed_store_id, a.reason,
+    arrow_cast(NULL, 'Timestamp(Microsecond, Some("UTC"))') AS valid_until, CAST(NULL AS BIGINT) AS list_price_fen
 FROM corrected AS a
 LEFT JOIN handed AS h ON h.entitlement_id = a.entitlement_id
     AND a.occurred_at >= h.from_at AND (h.until_at IS NULL OR a.occurred_at < h.until_at)
