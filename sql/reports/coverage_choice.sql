@@ -12,6 +12,9 @@
 -- Key: rank
 -- Additive: members_added, units_added, expected_redemptions_30d_added
 -- Heading expected_redemptions_30d_added: added redemptions in 30 days: upper estimate, associational
+-- Drill members_alone: coverage_members store=store_id, product=product_id, radius_m=$radius_m
+-- Drill units_alone: coverage_members store=store_id, product=product_id, radius_m=$radius_m
+-- Chart: bars store_name units_added
 -- R16's greedy choice: each row is the addition that gains most after those above it, of the members that none of them covers
 --    yet. So rows add up, which those of coverage_gap don't, and any first rows are within 1 − 1/e (63 %) of the best choice
 --    of that many. Ties go by the store's and the product's id. It ends where nothing more is gained.

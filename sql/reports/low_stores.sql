@@ -12,14 +12,13 @@
 --    share of the opening hours.
 -- Param rows: low|all = low. Only low stores, or all that have peers.
 -- Key: store_id
--- Additive: members, units, slot_full, out_of_stock
+-- Additive: units, slot_full, out_of_stock
 -- Heading rate: units per catchment member
 -- Heading peer_rate: median of the peers' units per catchment member
 -- Heading p_value: chance of so few units at the peers' median
 -- Heading scope_share: share of the units held nearby that may not be redeemed here
 -- Heading full_share: full slots per unit redeemed or turned away
 -- Heading stock_share: out of stock per unit redeemed or turned away
--- Drill scope_share: coverage_members store=store_id
 -- Chart: bars store_name rate
 -- R17. members live within the radius of the store; units are redemptions that stand. Peers have the same format, city tier and
 --    skills (what they can perform: which products they may redeem is one of the causes looked for), and like the store
