@@ -5,6 +5,7 @@
 -- Roles: head_office, store by $store
 -- Param from: day = today-30. First business day on which it settles, inclusive.
 -- Param to: day = today. Last business day on which it settles, inclusive.
+-- Param per: month|total = month. How long a row's period is.
 -- Param by: store|entity = store. What a pair is of.
 -- Param store: text = none. Only what this store owes or is owed.
 -- Key: period, owing_entity_id, owing_store_id, owed_entity_id, owed_store_id
@@ -15,8 +16,10 @@
 -- Heading payout_fen: paid out to who is owed
 -- Formula net_fen: transfer_fen - transfer_back_fen
 -- Formula payout_fen: transfer_fen - fee_fen
--- Drill transfer_fen: settlement_redemptions owing=owing_store_id, owed=owed_store_id, period=period, from=$from, to=$to
--- Drill late_transfer_fen: settlement_redemptions owing=owing_store_id, owed=owed_store_id, period=period, only='late', from=$from, to=$to
+-- Drill transfer_fen: settlement_redemptions owing_entity=owing_entity_id, owing=owing_store_id,
+--    owed_entity=owed_entity_id, owed=owed_store_id, from=first_on, to=last_on
+-- Drill late_transfer_fen: settlement_redemptions owing_entity=owing_entity_id, owing=owing_store_id,
+--    owed_entity=owed_entity_id, owed=owed_store_id, only='late', from=first_on, to=last_on
 -- Chart: bars owing_store_id transfer_fen
 -- The seller owes the server T for each unit redeemed there (settlement_redemptions says how each came about). transfer_fen is
 --    what the left one owes the right one, transfer_back_fen the other way round, net_fen the difference: the two rows of a pair
@@ -24,11 +27,11 @@
 -- units are those redeemed less those reversed, value_fen their V; adjusted_fen is the part of transfer_fen that adjustments
 --    moved. fee_fen goes from who is owed to head office. Stores of one legal entity are shown and owe each other 0. T of units
 --    without a rule is not in the sums: no_rule_units counts them.
--- period is the month in which a unit settles; late_… is the part that belongs to days locked before. A month that from and to
---    cut is there in part.
+-- A unit settles in the month of settlement_redemptions' settled_on; period is its first day, or $from of the total, first_on and
+--    last_on the days of it that from and to leave. late_… is the part that belongs to days locked before it was recorded.
 WITH flow AS MATERIALIZED (
     SELECT
-        substr(CAST(settled_on AS VARCHAR), 1, 7) AS period, owing_entity_id, owing_store_id, owed_entity_id, owed_store_id,
+        CASE WHEN $per = 'month' THEN CAST(date_trunc('month', settled_on) AS DATE) ELSE $from END AS period, owing_entity_id, owing_store_id, owed_entity_id, owed_store_id,
         sum(units) AS units, sum(CASE WHEN type = 'adjusted' THEN 0 ELSE value_fen END) AS value_fen,
         coalesce(sum(transfer_fen), 0) AS transfer_fen, coalesce(sum(fee_fen), 0) AS fee_fen,
         sum(CASE WHEN type = 'adjusted' THEN transfer_fen ELSE 0 END) AS adjusted_fen,
@@ -63,7 +66,9 @@ pair AS (
     FROM (SELECT *, unnest([true, false]) AS there FROM flow)
 )
 SELECT
-    period, owing_entity_id, owing_store_id, owed_entity_id, owed_store_id, owing_entity_id = owed_entity_id AS same_entity,
+    period, greatest(period, $from) AS first_on,
+    CASE WHEN $per = 'month' THEN least(CAST(period + INTERVAL '1 month' - INTERVAL '1 day' AS DATE), $to) ELSE $to END AS last_on,
+    owing_entity_id, owing_store_id, owed_entity_id, owed_store_id, owing_entity_id = owed_entity_id AS same_entity,
     sum(units) AS units, sum(value_fen) AS value_fen, sum(transfer_fen) AS transfer_fen, sum(transfer_back_fen) AS transfer_back_fen,
     sum(transfer_fen) - sum(transfer_back_fen) AS net_fen, sum(fee_fen) AS fee_fen, sum(transfer_fen) - sum(fee_fen) AS payout_fen,
     sum(adjusted_fen) AS adjusted_fen, sum(late_units) AS late_units, sum(late_transfer_fen) AS late_transfer_fen,

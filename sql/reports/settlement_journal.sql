@@ -5,6 +5,7 @@
 -- Roles: head_office
 -- Param from: day = today-30. First business day on which it settles, inclusive.
 -- Param to: day = today. Last business day on which it settles, inclusive.
+-- Param per: month|total = month. How long a row's period is.
 -- Param entity: text = none. Only the books of this legal entity.
 -- Key: period, entity_id, counter_entity_id, kind, purpose, vat_rate_bp
 -- Additive: debit_fen, credit_fen
@@ -19,7 +20,7 @@
 --    vat_input, vat_output, settlement_payable, settlement_receivable.
 WITH flow AS MATERIALIZED (
     SELECT
-        substr(CAST(settled_on AS VARCHAR), 1, 7) AS period, owing_entity_id, owed_entity_id,
+        CASE WHEN $per = 'month' THEN CAST(date_trunc('month', settled_on) AS DATE) ELSE $from END AS period, owing_entity_id, owed_entity_id,
         coalesce(CAST(vat_rate_bp AS BIGINT), 0) AS vat_rate_bp, sum(transfer_fen) AS transfer_fen, sum(fee_fen) AS fee_fen
     FROM settlement_units
     WHERE settled_on BETWEEN $from AND $to
@@ -70,7 +71,9 @@ posted AS (
     FROM (SELECT *, unnest([1, 2, 3, 4, 5, 6]) AS nth FROM taxed)
 )
 SELECT
-    p.period, p.entity_id, p.counter_entity_id, p.kind, p.purpose, coalesce(own.account, general.account) AS account,
+    p.period, greatest(p.period, $from) AS first_on,
+    CASE WHEN $per = 'month' THEN least(CAST(p.period + INTERVAL '1 month' - INTERVAL '1 day' AS DATE), $to) ELSE $to END AS last_on,
+    p.entity_id, p.counter_entity_id, p.kind, p.purpose, coalesce(own.account, general.account) AS account,
     coalesce(own.name, general.name) AS account_name, p.vat_rate_bp,
     CASE WHEN p.debit_fen > 0 THEN p.debit_fen ELSE 0 END AS debit_fen, CASE WHEN p.debit_fen < 0 THEN -p.debit_fen ELSE 0 END AS credit_fen
 FROM posted AS p

@@ -8,9 +8,10 @@
 -- Param store: text = none. Only what this store sold or served.
 -- Param owing: text = none. Only what this store owes.
 -- Param owed: text = none. Only what this store is owed.
+-- Param owing_entity: text = none. Only what this legal entity owes.
+-- Param owed_entity: text = none. Only what this legal entity is owed.
 -- Param entity: text = none. Only what this legal entity owes or is owed.
 -- Param product: text = none. Only this product.
--- Param period: text = none. Only this settlement period, YYYY-MM.
 -- Param only: all|late|above_value|no_rule|adjusted = all. Only the rows with this flag.
 -- Key: source, event_id
 -- Additive: units, value_fen, principal_fen, bonus_fen, points_fen, coupon_fen, base_fen, transfer_fen, fee_fen
@@ -28,11 +29,11 @@
 -- A reversal has its original's amounts, rule and parties with the other sign, whatever holds now (R7). An adjustment moves its
 --    own signed amount, without a fee: more than 0 goes to the server, less than 0 back to the seller; bearing_entity_id pays
 --    it, else the seller pays what is more and the server what goes back. A third party that bears it is the one that owes.
--- period is the month of settled_on, the serving store's business day. What was recorded after the lock of that day, of the
+-- period is the first day of the month of settled_on, the serving store's business day. What was recorded after the lock of that day, of the
 --    seller's store or entity or of the server's, settles on the business day on which it was recorded, and is late.
 -- Within one legal entity T is 0. Where no rule was in force, or the share is of a list price that is not known, T is empty.
 SELECT
-    substr(CAST(settled_on AS VARCHAR), 1, 7) AS period, settled_on, business_day, occurred_at, type, late,
+    CAST(date_trunc('month', settled_on) AS DATE) AS period, settled_on, business_day, occurred_at, type, late,
     sold_store_id, sold_entity_id, redeemed_store_id, redeemed_entity_id, product_id, product_type,
     order_id, entitlement_id, unit_ordinal, units, value_fen, principal_fen, bonus_fen, points_fen, coupon_fen, vat_rate_bp,
     settlement_rule_id, rule_from, rule_kind, base, base_fen, share_bp, transfer_fen, fee_fen, transfer_fen - fee_fen AS payout_fen,
@@ -48,9 +49,10 @@ WHERE settled_on BETWEEN $from AND $to
     AND ($store IS NULL OR sold_store_id = $store OR redeemed_store_id = $store)
     AND ($owing IS NULL OR owing_store_id = $owing)
     AND ($owed IS NULL OR owed_store_id = $owed)
+    AND ($owing_entity IS NULL OR owing_entity_id = $owing_entity)
+    AND ($owed_entity IS NULL OR owed_entity_id = $owed_entity)
     AND ($entity IS NULL OR owing_entity_id = $entity OR owed_entity_id = $entity)
     AND ($product IS NULL OR product_id = $product)
-    AND ($period IS NULL OR substr(CAST(settled_on AS VARCHAR), 1, 7) = $period)
     AND CASE $only
         WHEN 'late' THEN late
         WHEN 'above_value' THEN above_value

@@ -5,6 +5,7 @@
 -- Roles: head_office, store by $store
 -- Param from: day = today-30. First business day on which it settles, inclusive.
 -- Param to: day = today. Last business day on which it settles, inclusive.
+-- Param per: month|total = month. How long a row's period is.
 -- Param store: text = none. Only this store's line.
 -- Param entity: text = none. Only the lines of this legal entity.
 -- Key: period, entity_id, store_id
@@ -14,9 +15,9 @@
 -- Heading fee_fen: head office's fee out of that
 -- Heading net_fen: to receive (+) or to pay (−)
 -- Formula net_fen: receivable_fen - owed_fen - fee_fen + fee_received_fen
--- Drill owed_fen: settlement_redemptions owing=store_id, period=period, from=$from, to=$to
--- Drill receivable_fen: settlement_redemptions owed=store_id, period=period, from=$from, to=$to
--- Drill late_net_fen: settlement_redemptions store=store_id, period=period, only='late', from=$from, to=$to
+-- Drill owed_fen: settlement_redemptions owing_entity=entity_id, owing=store_id, from=first_on, to=last_on
+-- Drill receivable_fen: settlement_redemptions owed_entity=entity_id, owed=store_id, from=first_on, to=last_on
+-- Drill late_net_fen: settlement_redemptions store=store_id, only='late', from=first_on, to=last_on
 -- Chart: bars store_name net_fen
 -- owed_fen and receivable_fen are T of settlement_redemptions, of both directions, adjustments with them; fee_fen is what head
 --    office keeps of what the store is to receive, fee_received_fen the same on head office's own line. net_fen sums to exactly 0
@@ -25,10 +26,11 @@
 --    part that adjustments moved. T of units without a rule is in no sum: no_rule_units counts them.
 -- state is what was decided last on the period that the month's last day lies in, for the store, its entity or all: draft,
 --    confirmed, disputed, locked, or open where nothing was. What is locked stays so. locked_at is when that was recorded.
--- A month that from and to cut is there in part. A third party that bears an adjustment and has no store has a line without one.
+-- period is the first day of the month, or $from of the total, which has no state; first_on and last_on are the days of it that
+--    from and to leave. A third party that bears an adjustment and has no store has a line without one.
 WITH flow AS MATERIALIZED (
     SELECT
-        substr(CAST(settled_on AS VARCHAR), 1, 7) AS period, owing_entity_id, owing_store_id, owed_entity_id, owed_store_id,
+        CASE WHEN $per = 'month' THEN CAST(date_trunc('month', settled_on) AS DATE) ELSE $from END AS period, owing_entity_id, owing_store_id, owed_entity_id, owed_store_id,
         sum(units) AS units, coalesce(sum(transfer_fen), 0) AS transfer_fen, coalesce(sum(fee_fen), 0) AS fee_fen,
         sum(CASE WHEN late THEN units ELSE 0 END) AS late_units,
         coalesce(sum(CASE WHEN late THEN transfer_fen END), 0) AS late_transfer_fen,
@@ -99,17 +101,21 @@ decided AS (
     FROM (
         SELECT
             period, entity_id, store_id,
-            CAST(CAST(concat(period, '-01') AS DATE) + INTERVAL '1 month' - INTERVAL '1 day' AS DATE) AS last_on
+            CAST(period + INTERVAL '1 month' - INTERVAL '1 day' AS DATE) AS last_on
         FROM line
+        WHERE $per = 'month'
     ) AS l
     JOIN decision AS d
         ON l.last_on BETWEEN d.period_from AND d.period_to AND coalesce(d.store_id = l.store_id, d.entity_id = l.entity_id, true)
     GROUP BY l.period, l.entity_id, l.store_id
 )
 SELECT
-    l.period, l.entity_id, l.store_id, s.name AS store_name, l.sold_units, l.owed_fen, l.served_units, l.receivable_fen,
+    l.period, greatest(l.period, $from) AS first_on,
+    CASE WHEN $per = 'month' THEN least(CAST(l.period + INTERVAL '1 month' - INTERVAL '1 day' AS DATE), $to) ELSE $to END AS last_on,
+    l.entity_id, l.store_id, s.name AS store_name, l.sold_units, l.owed_fen, l.served_units, l.receivable_fen,
     l.fee_fen, l.fee_received_fen, l.net_fen, l.late_units, l.late_net_fen, l.adjusted_net_fen, l.no_rule_units,
     CASE
+        WHEN $per = 'total' THEN NULL
         WHEN d.locked_at IS NOT NULL THEN 'locked'
         WHEN d.last_type = 'period_drafted' THEN 'draft'
         WHEN d.last_type = 'period_confirmed' THEN 'confirmed'
