@@ -65,7 +65,8 @@ WITH happened AS (
         -- Units of one call share its redemption_id; a producer without such ids makes a call of each.
         SELECT
             redeemed_store_id AS store_id, CASE WHEN $by = 'clerk' THEN clerk_id END AS clerk_id,
-            sum(CASE WHEN type = 'redeemed' THEN 1 ELSE 0 END) AS units, sum(CASE WHEN type = 'redeemed' THEN value_fen ELSE 0 END) AS value_fen,
+            sum(CASE WHEN type = 'redeemed' THEN 1 ELSE 0 END) AS units,
+            sum(CASE WHEN type = 'redeemed' THEN value_fen ELSE 0 END) AS value_fen,
             sum(CASE WHEN type = 'reversed' THEN 1 ELSE 0 END) AS reversed_units,
             sum(CASE WHEN type = 'reversed' THEN value_fen ELSE 0 END) AS reversed_value_fen,
             min(occurred_at) AS first_at, max(occurred_at) AS last_at

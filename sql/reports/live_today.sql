@@ -109,7 +109,9 @@ day AS (
             FROM (
                 SELECT store_id, today - ago AS day, ago, calendar
                 FROM (
-                    SELECT s.store_id, s.today, s.opened_day, unnest(generate_series(7, 7 * $weeks, 7)) AS ago, l.store_id IS NOT NULL AS calendar
+                    SELECT
+                        s.store_id, s.today, s.opened_day, unnest(generate_series(7, 7 * $weeks, 7)) AS ago,
+                        l.store_id IS NOT NULL AS calendar
                     FROM store AS s
                     LEFT JOIN (SELECT DISTINCT store_id FROM line) AS l ON l.store_id = s.store_id
                 )

@@ -3,8 +3,8 @@
 -- Title zh: 会员留存
 -- Grain: joining month × age in months; of the chain, or of a joining store.
 -- Roles: head_office, store by $store
--- Param from: day = today-365. First day of joining; the whole of its month.
--- Param to: day = today-1. Last day of joining; the whole of its month.
+-- Param from: day = month-12. First day of joining; the whole of its month.
+-- Param to: day = month_end-1. Last day of joining; the whole of its month.
 -- Param months: int = 12. The last age shown.
 -- Param by: total|store = total. Whether cohorts are the chain's or a store's.
 -- Param store: text = none. Only members who joined this store.

@@ -3,8 +3,8 @@
 -- Title zh: 会员数据
 -- Grain: all members, joining store or its city × month; over the whole period where per is total.
 -- Roles: head_office, store by $store
--- Param from: day = today-365. First business day, inclusive; per month the whole of its month.
--- Param to: day = today-1. Last business day, inclusive; per month the whole of its month.
+-- Param from: day = month-12. First business day, inclusive; per month the whole of its month.
+-- Param to: day = month_end-1. Last business day, inclusive; per month the whole of its month.
 -- Param per: total|month = month. How long a row's period is.
 -- Param by: total|store|city = total. Whether rows are about the chain, stores or cities.
 -- Param store: text = none. Only members who joined this store, and what it sold.
@@ -208,8 +208,8 @@ total AS (
     SELECT
         CASE $by WHEN 'store' THEN f.store_id WHEN 'city' THEN s.city ELSE 'all' END AS key, f.slot,
         sum(joined_before) AS joined_before, sum(joined) AS joined, sum(redeemers) AS redeemers, sum(away) AS away,
-        sum(members_away) AS members_away, sum(paid) AS paid, sum(paid_twice) AS paid_twice, sum(came) AS came, sum(came_twice) AS came_twice,
-        sum(paid_fen) AS paid_fen, sum(refunded_fen) AS refunded_fen, sum(visits) AS visits,
+        sum(members_away) AS members_away, sum(paid) AS paid, sum(paid_twice) AS paid_twice, sum(came) AS came,
+        sum(came_twice) AS came_twice, sum(paid_fen) AS paid_fen, sum(refunded_fen) AS refunded_fen, sum(visits) AS visits,
         sum(card_paid_fen) AS card_paid_fen, sum(card_refunded_fen) AS card_refunded_fen, sum(card_visits) AS card_visits,
         sum(value_paid_fen) AS value_paid_fen, sum(value_refunded_fen) AS value_refunded_fen, sum(value_visits) AS value_visits,
         sum(paid_fen - refunded_fen) AS net_fen, sum(card_paid_fen - card_refunded_fen) AS card_net_fen,
@@ -244,13 +244,17 @@ SELECT
     CASE WHEN s.over THEN t.card_paid_fen END AS card_paid_fen,
     CASE WHEN s.over THEN t.card_refunded_fen END AS card_refunded_fen,
     CASE WHEN s.over THEN t.card_visits END AS card_visits,
-    CASE WHEN s.over THEN (t.card_net_fen * 2 + CASE WHEN t.card_net_fen < 0 THEN -t.card_visits ELSE t.card_visits END) / nullif(t.card_visits * 2, 0) END
-        AS card_average_ticket_fen,
+    CASE
+        WHEN s.over THEN (t.card_net_fen * 2 + CASE WHEN t.card_net_fen < 0 THEN -t.card_visits ELSE t.card_visits END)
+            / nullif(t.card_visits * 2, 0)
+    END AS card_average_ticket_fen,
     CASE WHEN s.over THEN t.value_paid_fen END AS stored_value_paid_fen,
     CASE WHEN s.over THEN t.value_refunded_fen END AS stored_value_refunded_fen,
     CASE WHEN s.over THEN t.value_visits END AS stored_value_visits,
-    CASE WHEN s.over THEN (t.value_net_fen * 2 + CASE WHEN t.value_net_fen < 0 THEN -t.value_visits ELSE t.value_visits END) / nullif(t.value_visits * 2, 0) END
-        AS stored_value_average_ticket_fen
+    CASE
+        WHEN s.over THEN (t.value_net_fen * 2 + CASE WHEN t.value_net_fen < 0 THEN -t.value_visits ELSE t.value_visits END)
+            / nullif(t.value_visits * 2, 0)
+    END AS stored_value_average_ticket_fen
 FROM total AS t
 JOIN slot AS s ON s.slot = t.slot
 LEFT JOIN (SELECT store_id AS id, name FROM store WHERE $by = 'store') AS n ON n.id = t.key

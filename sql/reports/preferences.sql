@@ -21,7 +21,7 @@
 -- Chart: bars store_name units
 -- Members with a redemption that stands (R7) or an order with money paid in the period. Merged members are those who stand for them;
 --    stored value, which has no units, is only money spent.
--- visits are business days × members on which they did either. spent_fen is what they paid for orders less what stored value paid of
+-- visits are the business days on which a member did either, those of a merged one beside them. spent_fen is what they paid for orders less what stored value paid of
 --    it (that was spent when it was bought) and refunds that name them. days_since_last counts from the last such day to the
 --    period's end.
 -- segment rfm: R+ is fewer days since the last visit than the median of members, F+ more visits, M+ more spent, else −. So
@@ -113,7 +113,8 @@ segmented AS (
 ),
 took AS (
     SELECT
-        coalesce(a.stands_for_member_id, r.member_id) AS member_id, r.store_id, r.product_id, sum(r.units) AS units, sum(r.value_fen) AS value_fen
+        coalesce(a.stands_for_member_id, r.member_id) AS member_id, r.store_id, r.product_id, sum(r.units) AS units,
+        sum(r.value_fen) AS value_fen
     FROM (
         SELECT member_id, redeemed_store_id AS store_id, product_id, count(*) AS units, sum(value_fen) AS value_fen
         FROM standing_redemptions
@@ -126,7 +127,8 @@ took AS (
 ),
 choice AS (
     SELECT
-        s.segment, t.member_id, t.store_id, p.category, p.band, CASE WHEN $by = 'product' AND $what = 'taken' THEN t.product_id END AS product_id,
+        s.segment, t.member_id, t.store_id, p.category, p.band,
+        CASE WHEN $by = 'product' AND $what = 'taken' THEN t.product_id END AS product_id,
         sum(t.units) AS units, sum(t.value_fen) AS value_fen
     FROM took AS t
     JOIN segmented AS s ON s.member_id = t.member_id

@@ -129,9 +129,13 @@ used AS (
 offered AS (
     SELECT store_id, product_id FROM applicable_stores
     UNION
-    SELECT redeemed_store_id, product_id FROM log.redemptions WHERE $what = 'range' AND type = 'redeemed' AND business_day BETWEEN $from AND $to
+    SELECT redeemed_store_id, product_id
+    FROM log.redemptions
+    WHERE $what = 'range' AND type = 'redeemed' AND business_day BETWEEN $from AND $to
     UNION
-    SELECT sold_store_id, product_id FROM log.orders WHERE $what = 'range' AND type = 'sold' AND business_day BETWEEN $from AND $to
+    SELECT sold_store_id, product_id
+    FROM log.orders
+    WHERE $what = 'range' AND type = 'sold' AND business_day BETWEEN $from AND $to
 ),
 missed AS (
     SELECT m.store_id, m.product_id, m.members, m.units, m.value_fen
@@ -148,13 +152,15 @@ missed AS (
 -- Put down before they are sorted: parts with constants of their own, and few rows.
 found AS MATERIALIZED (
     SELECT
-        p.place, round(p.lat, 4) AS lat, round(p.lon, 4) AS lon, n.store_id, round(n.distance_m) AS distance_m, CAST(NULL AS VARCHAR) AS product_id, p.members,
-        CAST(NULL AS BIGINT) AS catchment_members, p.available_units, p.visits, p.units, p.value_fen, CAST(NULL AS BOOLEAN) AS can_perform, CAST(NULL AS VARCHAR) AS note
+        p.place, round(p.lat, 4) AS lat, round(p.lon, 4) AS lon, n.store_id, round(n.distance_m) AS distance_m,
+        CAST(NULL AS VARCHAR) AS product_id, p.members, CAST(NULL AS BIGINT) AS catchment_members, p.available_units, p.visits, p.units,
+        p.value_fen, CAST(NULL AS BOOLEAN) AS can_perform, CAST(NULL AS VARCHAR) AS note
     FROM place AS p
     LEFT JOIN nearest AS n ON n.place = p.place
     UNION ALL
     SELECT
-        NULL, NULL, NULL, m.store_id, NULL, m.product_id, m.members, c.members, NULL, NULL, m.units, m.value_fen, f.store_id IS NOT NULL, NULL
+        NULL, NULL, NULL, m.store_id, NULL, m.product_id, m.members, c.members, NULL, NULL, m.units, m.value_fen,
+        f.store_id IS NOT NULL, NULL
     FROM missed AS m
     JOIN (SELECT store_id, count(*) AS members FROM near GROUP BY store_id) AS c ON c.store_id = m.store_id
     LEFT JOIN performable AS f ON f.store_id = m.store_id AND f.product_id = m.product_id
