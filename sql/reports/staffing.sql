@@ -14,6 +14,7 @@
 -- Heading q_minutes: minutes of service that the share q of days stays under
 -- Heading gap: technicians needed less rostered
 -- Heading extra_staff: the day's largest hourly gap
+-- Heading walk_in_wait: chance that a walk-in waits with those rostered (Erlang C)
 -- Formula gap: technicians - rostered
 -- Chart: heat weekday hour technicians
 -- R15. demand_minutes are the minutes of service in these weeks, spread over the hours they occupy: redemptions that stand,
@@ -30,6 +31,8 @@
 --    that single day go before those of the weekday. A technician without named skills does everything.
 -- gap has both signs; extra_staff is the day's largest one and extra_hours the hours of it. By day, technicians, rostered and
 --    gap are sums over the hours with a recommendation: technician-hours; n is that of the day's best known hour.
+-- walk_in_wait is Erlang C's, were everybody to walk in at the mean demand per hour: only where those rostered are more than the
+--    load, else walk_in_queue says unstable.
 -- special_days are holidays and make-up workdays among the n dates, which count like others.
 WITH store AS MATERIALIZED (
     SELECT store_id, name, min_technicians, CAST(today AS INT) AS today, CAST(opened_on AS INT) AS opened_day
@@ -192,16 +195,27 @@ quantile AS (
 ),
 hour_row AS MATERIALIZED (
     SELECT
-        *, CASE WHEN known THEN technicians END AS needed, CASE WHEN known THEN technicians - rostered END AS gap
+        *, CASE WHEN known THEN technicians END AS needed, CASE WHEN known THEN technicians - rostered END AS gap,
+        CASE
+            WHEN load >= rostered AND load > 0 THEN 'unstable'
+            WHEN rostered > 0 THEN 'stable'
+        END AS walk_in_queue,
+        -- From Erlang's loss B, the chance that all are taken where nobody waits.
+        CASE WHEN load < rostered THEN loss / (1 - load / rostered * (1 - loss)) END AS walk_in_wait
     FROM (
         SELECT
-            c.*, CAST(coalesce(q.q_minutes, 0) AS BIGINT) AS q_minutes, coalesce(r.rostered, 0) AS rostered,
-            greatest(CASE WHEN c.in_hours THEN coalesce(s.min_technicians, 0) ELSE 0 END,
-                CAST(ceil(coalesce(q.q_minutes, 0) / (60 * $target_utilisation) - 1e-9) AS BIGINT)) AS technicians
-        FROM cell AS c
-        LEFT JOIN quantile AS q ON q.store_id = c.store_id AND q.skill = c.skill AND q.weekday = c.weekday AND q.hour = c.hour
-        LEFT JOIN rostered AS r ON r.store_id = c.store_id AND r.skill = c.skill AND r.weekday = c.weekday AND r.hour = c.hour
-        LEFT JOIN store AS s ON s.store_id = c.store_id
+            *, 1 - CASE WHEN rostered > 0 THEN poisson_at_most(rostered - 1, load) / poisson_at_most(rostered, load) END AS loss
+        FROM (
+            SELECT
+                c.*, CAST(coalesce(q.q_minutes, 0) AS BIGINT) AS q_minutes, coalesce(r.rostered, 0) AS rostered,
+                greatest(CASE WHEN c.in_hours THEN coalesce(s.min_technicians, 0) ELSE 0 END,
+                    CAST(ceil(coalesce(q.q_minutes, 0) / (60 * $target_utilisation) - 1e-9) AS BIGINT)) AS technicians,
+                CAST(c.minutes AS DOUBLE) / (60 * c.n) AS load
+            FROM cell AS c
+            LEFT JOIN quantile AS q ON q.store_id = c.store_id AND q.skill = c.skill AND q.weekday = c.weekday AND q.hour = c.hour
+            LEFT JOIN rostered AS r ON r.store_id = c.store_id AND r.skill = c.skill AND r.weekday = c.weekday AND r.hour = c.hour
+            LEFT JOIN store AS s ON s.store_id = c.store_id
+        )
     )
 ),
 extra AS (
@@ -216,19 +230,19 @@ extra AS (
 SELECT
     h.store_id, s.name AS store_name, nullif(h.skill, '') AS skill, h.weekday, h.hour,
     h.demand_minutes, h.unmet_minutes, h.n, h.basis, h.q_minutes, h.technicians, h.rostered, h.gap,
-    e.extra_staff, e.extra_hours, CAST(CAST(c.day AS INT) AS DATE) AS rostered_on, h.special_days,
+    e.extra_staff, e.extra_hours, h.walk_in_wait, h.walk_in_queue, CAST(CAST(c.day AS INT) AS DATE) AS rostered_on, h.special_days,
     CASE WHEN h.calendar THEN 'calendar' ELSE 'assumed' END AS denominator
 FROM (
     SELECT
         store_id, skill, weekday, hour, minutes AS demand_minutes, unmet_minutes, n,
         CASE WHEN known THEN concat(nth, ' of ', n) ELSE concat('max of ', n) END AS basis,
-        q_minutes, needed AS technicians, rostered, gap, special_days, calendar
+        q_minutes, needed AS technicians, rostered, gap, walk_in_wait, walk_in_queue, special_days, calendar
     FROM hour_row
     WHERE $per = 'hour'
     UNION ALL
     SELECT
         store_id, skill, weekday, NULL, sum(minutes), sum(unmet_minutes), max(n), NULL, NULL,
-        sum(needed), sum(CASE WHEN known THEN rostered END), sum(gap), max(special_days), bool_and(calendar)
+        sum(needed), sum(CASE WHEN known THEN rostered END), sum(gap), NULL, NULL, max(special_days), bool_and(calendar)
     FROM hour_row
     WHERE $per = 'day'
     GROUP BY store_id, skill, weekday
