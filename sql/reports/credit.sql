@@ -34,15 +34,17 @@ WITH entry AS (
     WHERE type = 'sold' AND business_day BETWEEN $from AND $to
     UNION ALL
     SELECT
-        'refund', r.sold_store_id, r.sold_store_id AS served_store_id, r.sold_store_id AS acting_store_id, coalesce(s.product_id, r.product_id),
-        coalesce(s.product_type, r.product_type), s.seller_id, s.technician_id, coalesce(s.occurred_at, r.occurred_at), -1, r.carrying_fen
+        'refund', r.sold_store_id, r.sold_store_id AS served_store_id, r.sold_store_id AS acting_store_id,
+        coalesce(s.product_id, r.product_id), coalesce(s.product_type, r.product_type), s.seller_id, s.technician_id,
+        coalesce(s.occurred_at, r.occurred_at), -1, r.carrying_fen
     FROM (SELECT * FROM log.orders WHERE type = 'refunded' AND business_day BETWEEN $from AND $to) AS r
     LEFT JOIN (SELECT * FROM log.orders WHERE type = 'sold') AS s ON s.entitlement_id = r.entitlement_id AND s.source = r.source
     UNION ALL
     SELECT
         CASE type WHEN 'redeemed' THEN 'redemption' WHEN 'reversed' THEN 'reversal' ELSE 'adjustment' END,
-        coalesce(sold_store_id, redeemed_store_id), redeemed_store_id, redeemed_store_id AS acting_store_id, product_id, product_type,
-        seller_id, technician_id, priced_at, CASE WHEN value_fen < 0 THEN -sign ELSE sign END, abs(value_fen)
+        coalesce(sold_store_id, redeemed_store_id), redeemed_store_id, redeemed_store_id AS acting_store_id,
+        product_id, product_type, seller_id, technician_id, priced_at,
+        CASE WHEN value_fen < 0 THEN -sign ELSE sign END, abs(value_fen)
     FROM redemption_entries
     WHERE business_day BETWEEN $from AND $to
 ),
@@ -57,7 +59,8 @@ ruled AS (
         FROM entry AS n
         LEFT JOIN (SELECT DISTINCT store_id AS id FROM credit_rules WHERE store_id IS NOT NULL) AS s ON s.id = n.acting_store_id
         LEFT JOIN (SELECT DISTINCT product_id AS id FROM credit_rules WHERE product_id IS NOT NULL) AS p ON p.id = n.product_id
-        LEFT JOIN (SELECT DISTINCT product_type AS id FROM credit_rules WHERE product_type IS NOT NULL) AS k ON k.id = n.product_type
+        LEFT JOIN (SELECT DISTINCT product_type AS id FROM credit_rules WHERE product_type IS NOT NULL) AS k
+            ON k.id = n.product_type
         WHERE ($store IS NULL OR n.sold_store_id = $store OR n.served_store_id = $store)
             AND ($product IS NULL OR n.product_id = $product)
     ) AS e

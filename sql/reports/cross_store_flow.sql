@@ -22,7 +22,11 @@
 WITH place AS MATERIALIZED (
     SELECT
         store_id, name,
-        CASE $by WHEN 'city' THEN coalesce(city, store_id) WHEN 'entity' THEN coalesce(legal_entity_id, store_id) ELSE store_id END AS at
+        CASE $by
+            WHEN 'city' THEN coalesce(city, store_id)
+            WHEN 'entity' THEN coalesce(legal_entity_id, store_id)
+            ELSE store_id
+        END AS at
     FROM stores
 ),
 flow AS MATERIALIZED (

@@ -31,7 +31,8 @@
 --    last_on the days of it that from and to leave. late_… is the part that belongs to days locked before it was recorded.
 WITH flow AS MATERIALIZED (
     SELECT
-        CASE WHEN $per = 'month' THEN CAST(date_trunc('month', settled_on) AS DATE) ELSE $from END AS period, owing_entity_id, owing_store_id, owed_entity_id, owed_store_id,
+        CASE WHEN $per = 'month' THEN CAST(date_trunc('month', settled_on) AS DATE) ELSE $from END AS period,
+        owing_entity_id, owing_store_id, owed_entity_id, owed_store_id,
         sum(units) AS units, sum(CASE WHEN type = 'adjusted' THEN 0 ELSE value_fen END) AS value_fen,
         coalesce(sum(transfer_fen), 0) AS transfer_fen, coalesce(sum(fee_fen), 0) AS fee_fen,
         sum(CASE WHEN type = 'adjusted' THEN transfer_fen ELSE 0 END) AS adjusted_fen,
@@ -57,7 +58,8 @@ pair AS (
         CASE WHEN there THEN owed_entity_id ELSE owing_entity_id END AS owed_entity_id,
         CASE WHEN $by = 'entity' THEN NULL WHEN there THEN owed_store_id ELSE owing_store_id END AS owed_store_id,
         CASE WHEN there THEN units ELSE 0 END AS units, CASE WHEN there THEN value_fen ELSE 0 END AS value_fen,
-        CASE WHEN there THEN transfer_fen ELSE 0 END AS transfer_fen, CASE WHEN there THEN 0 ELSE transfer_fen END AS transfer_back_fen,
+        CASE WHEN there THEN transfer_fen ELSE 0 END AS transfer_fen,
+        CASE WHEN there THEN 0 ELSE transfer_fen END AS transfer_back_fen,
         CASE WHEN there THEN fee_fen ELSE 0 END AS fee_fen, CASE WHEN there THEN adjusted_fen ELSE 0 END AS adjusted_fen,
         CASE WHEN there THEN late_units ELSE 0 END AS late_units,
         CASE WHEN there THEN late_transfer_fen ELSE 0 END AS late_transfer_fen,
@@ -67,9 +69,13 @@ pair AS (
 )
 SELECT
     period, greatest(period, $from) AS first_on,
-    CASE WHEN $per = 'month' THEN least(CAST(period + INTERVAL '1 month' - INTERVAL '1 day' AS DATE), $to) ELSE $to END AS last_on,
+    CASE
+        WHEN $per = 'month' THEN least(CAST(period + INTERVAL '1 month' - INTERVAL '1 day' AS DATE), $to)
+        ELSE $to
+    END AS last_on,
     owing_entity_id, owing_store_id, owed_entity_id, owed_store_id, owing_entity_id = owed_entity_id AS same_entity,
-    sum(units) AS units, sum(value_fen) AS value_fen, sum(transfer_fen) AS transfer_fen, sum(transfer_back_fen) AS transfer_back_fen,
+    sum(units) AS units, sum(value_fen) AS value_fen, sum(transfer_fen) AS transfer_fen,
+    sum(transfer_back_fen) AS transfer_back_fen,
     sum(transfer_fen) - sum(transfer_back_fen) AS net_fen, sum(fee_fen) AS fee_fen, sum(transfer_fen) - sum(fee_fen) AS payout_fen,
     sum(adjusted_fen) AS adjusted_fen, sum(late_units) AS late_units, sum(late_transfer_fen) AS late_transfer_fen,
     sum(above_value_units) AS above_value_units, sum(no_rule_units) AS no_rule_units

@@ -20,7 +20,8 @@
 --    vat_input, vat_output, settlement_payable, settlement_receivable.
 WITH flow AS MATERIALIZED (
     SELECT
-        CASE WHEN $per = 'month' THEN CAST(date_trunc('month', settled_on) AS DATE) ELSE $from END AS period, owing_entity_id, owed_entity_id,
+        CASE WHEN $per = 'month' THEN CAST(date_trunc('month', settled_on) AS DATE) ELSE $from END AS period,
+        owing_entity_id, owed_entity_id,
         coalesce(CAST(vat_rate_bp AS BIGINT), 0) AS vat_rate_bp, sum(transfer_fen) AS transfer_fen, sum(fee_fen) AS fee_fen
     FROM settlement_units
     WHERE settled_on BETWEEN $from AND $to
@@ -57,7 +58,8 @@ taxed AS (
 posted AS (
     SELECT
         period, kind, vat_rate_bp, nth,
-        CASE WHEN nth <= 3 THEN payer ELSE payee END AS entity_id, CASE WHEN nth <= 3 THEN payee ELSE payer END AS counter_entity_id,
+        CASE WHEN nth <= 3 THEN payer ELSE payee END AS entity_id,
+        CASE WHEN nth <= 3 THEN payee ELSE payer END AS counter_entity_id,
         CASE nth
             WHEN 1 THEN CASE WHEN kind = 'fee' THEN 'fee_cost' ELSE 'settlement_cost' END
             WHEN 2 THEN 'vat_input'
@@ -66,16 +68,26 @@ posted AS (
             WHEN 5 THEN CASE WHEN kind = 'fee' THEN 'fee_revenue' ELSE 'settlement_revenue' END
             ELSE 'vat_output'
         END AS purpose,
-        CASE nth WHEN 1 THEN net_fen WHEN 2 THEN fen - net_fen WHEN 3 THEN -fen WHEN 4 THEN fen WHEN 5 THEN -net_fen ELSE net_fen - fen END
-            AS debit_fen
+        CASE nth
+            WHEN 1 THEN net_fen
+            WHEN 2 THEN fen - net_fen
+            WHEN 3 THEN -fen
+            WHEN 4 THEN fen
+            WHEN 5 THEN -net_fen
+            ELSE net_fen - fen
+        END AS debit_fen
     FROM (SELECT *, unnest([1, 2, 3, 4, 5, 6]) AS nth FROM taxed)
 )
 SELECT
     p.period, greatest(p.period, $from) AS first_on,
-    CASE WHEN $per = 'month' THEN least(CAST(p.period + INTERVAL '1 month' - INTERVAL '1 day' AS DATE), $to) ELSE $to END AS last_on,
+    CASE
+        WHEN $per = 'month' THEN least(CAST(p.period + INTERVAL '1 month' - INTERVAL '1 day' AS DATE), $to)
+        ELSE $to
+    END AS last_on,
     p.entity_id, p.counter_entity_id, p.kind, p.purpose, coalesce(own.account, general.account) AS account,
     coalesce(own.name, general.name) AS account_name, p.vat_rate_bp,
-    CASE WHEN p.debit_fen > 0 THEN p.debit_fen ELSE 0 END AS debit_fen, CASE WHEN p.debit_fen < 0 THEN -p.debit_fen ELSE 0 END AS credit_fen
+    CASE WHEN p.debit_fen > 0 THEN p.debit_fen ELSE 0 END AS debit_fen,
+    CASE WHEN p.debit_fen < 0 THEN -p.debit_fen ELSE 0 END AS credit_fen
 FROM posted AS p
 LEFT JOIN (SELECT account_id, account, name FROM accounts) AS own ON own.account_id = concat(p.purpose, '/', p.entity_id)
 LEFT JOIN (SELECT account_id, account, name FROM accounts) AS general ON general.account_id = p.purpose

@@ -29,14 +29,15 @@
 -- A reversal has its original's amounts, rule and parties with the other sign, whatever holds now (R7). An adjustment moves its
 --    own signed amount, without a fee: more than 0 goes to the server, less than 0 back to the seller; bearing_entity_id pays
 --    it, else the seller pays what is more and the server what goes back. A third party that bears it is the one that owes.
--- period is the first day of the month of settled_on, the serving store's business day. What was recorded after the lock of that day, of the
---    seller's store or entity or of the server's, settles on the business day on which it was recorded, and is late.
+-- period is the first day of the month of settled_on, the serving store's business day. What was recorded after the lock of that
+--    day, of the seller's store or entity or of the server's, settles on the business day on which it was recorded, and is late.
 -- Within one legal entity T is 0. Where no rule was in force, or the share is of a list price that is not known, T is empty.
 SELECT
     CAST(date_trunc('month', settled_on) AS DATE) AS period, settled_on, business_day, occurred_at, type, late,
     sold_store_id, sold_entity_id, redeemed_store_id, redeemed_entity_id, product_id, product_type,
     order_id, entitlement_id, unit_ordinal, units, value_fen, principal_fen, bonus_fen, points_fen, coupon_fen, vat_rate_bp,
-    settlement_rule_id, rule_from, rule_kind, base, base_fen, share_bp, transfer_fen, fee_fen, transfer_fen - fee_fen AS payout_fen,
+    settlement_rule_id, rule_from, rule_kind, base, base_fen, share_bp, transfer_fen, fee_fen,
+    transfer_fen - fee_fen AS payout_fen,
     owing_store_id, owing_entity_id, owed_store_id, owed_entity_id, same_entity, no_rule, above_value,
     bearing_entity_id, reason, original_event_id, redemption_id, source, event_id
 FROM settlement_units

@@ -30,7 +30,8 @@
 --    from and to leave. A third party that bears an adjustment and has no store has a line without one.
 WITH flow AS MATERIALIZED (
     SELECT
-        CASE WHEN $per = 'month' THEN CAST(date_trunc('month', settled_on) AS DATE) ELSE $from END AS period, owing_entity_id, owing_store_id, owed_entity_id, owed_store_id,
+        CASE WHEN $per = 'month' THEN CAST(date_trunc('month', settled_on) AS DATE) ELSE $from END AS period,
+        owing_entity_id, owing_store_id, owed_entity_id, owed_store_id,
         sum(units) AS units, coalesce(sum(transfer_fen), 0) AS transfer_fen, coalesce(sum(fee_fen), 0) AS fee_fen,
         sum(CASE WHEN late THEN units ELSE 0 END) AS late_units,
         coalesce(sum(CASE WHEN late THEN transfer_fen END), 0) AS late_transfer_fen,
@@ -111,7 +112,10 @@ decided AS (
 )
 SELECT
     l.period, greatest(l.period, $from) AS first_on,
-    CASE WHEN $per = 'month' THEN least(CAST(l.period + INTERVAL '1 month' - INTERVAL '1 day' AS DATE), $to) ELSE $to END AS last_on,
+    CASE
+        WHEN $per = 'month' THEN least(CAST(l.period + INTERVAL '1 month' - INTERVAL '1 day' AS DATE), $to)
+        ELSE $to
+    END AS last_on,
     l.entity_id, l.store_id, s.name AS store_name, l.sold_units, l.owed_fen, l.served_units, l.receivable_fen,
     l.fee_fen, l.fee_received_fen, l.net_fen, l.late_units, l.late_net_fen, l.adjusted_net_fen, l.no_rule_units,
     CASE

@@ -14,8 +14,8 @@ WITH rule AS (
 ),
 span AS (
     SELECT
-        at AS from_at, coalesce(lead(at) OVER (ORDER BY at), arrow_cast('2200-01-01T00:00:00Z', 'Timestamp(Microsecond, Some("UTC"))'))
-            AS until_at
+        at AS from_at,
+        coalesce(lead(at) OVER (ORDER BY at), arrow_cast('2200-01-01T00:00:00Z', 'Timestamp(Microsecond, Some("UTC"))')) AS until_at
     FROM (
         SELECT effective_from AS at FROM credit_rules
         UNION SELECT effective_until FROM credit_rules WHERE effective_until IS NOT NULL
@@ -31,7 +31,9 @@ scope AS (
     FROM (
         SELECT store, unnest(products) AS product, kinds
         FROM (
-            SELECT unnest(array_agg(DISTINCT store)) AS store, array_agg(DISTINCT product) AS products, array_agg(DISTINCT kind) AS kinds
+            SELECT
+                unnest(array_agg(DISTINCT store)) AS store, array_agg(DISTINCT product) AS products,
+                array_agg(DISTINCT kind) AS kinds
             FROM (SELECT store, product, kind FROM rule UNION ALL SELECT '', '', '')
         )
     )

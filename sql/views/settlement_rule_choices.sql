@@ -2,8 +2,8 @@
 -- Title: Which settlement rule wins
 -- Grain: seller × server × product × type × time without a change of any rule, half-open [from_at, until_at).
 -- Only those that some rule names stand here by their names; an empty text stands for all others. Of the rules that fit, one
---    that names the seller goes before one that does not, then the server, the product, the type (R11). Times in which no
---    rule fits are left out.
+--    that names the seller goes before one that does not, then the server, the product, the type (R11); of equals, which are
+--    refused where they are entered, the later one. Times in which no rule fits are left out.
 WITH rule AS (
     SELECT
         *, coalesce(sold_store_id, '') AS seller, coalesce(redeemed_store_id, '') AS server,
@@ -15,8 +15,8 @@ WITH rule AS (
 ),
 span AS (
     SELECT
-        at AS from_at, coalesce(lead(at) OVER (ORDER BY at), arrow_cast('2200-01-01T00:00:00Z', 'Timestamp(Microsecond, Some("UTC"))'))
-            AS until_at
+        at AS from_at,
+        coalesce(lead(at) OVER (ORDER BY at), arrow_cast('2200-01-01T00:00:00Z', 'Timestamp(Microsecond, Some("UTC"))')) AS until_at
     FROM (
         SELECT effective_from AS at FROM settlement_rules
         UNION SELECT effective_until FROM settlement_rules WHERE effective_until IS NOT NULL
