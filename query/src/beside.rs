@@ -18,16 +18,23 @@ use event::Day;
 use crate::source::Source;
 use crate::{Error, Result};
 
-/// Lays `that` beside `this`, by the columns that name a row: for each figure x of this one `{prefix}_x` and `change_x`, this
-/// one's rows first. A row that one of them lacks counts as 0 in the columns that add up. `moved` says where a day among the
-/// names lies in this answer.
+/// Two answers beside each other.
+pub(crate) struct Laid {
+    /// For each figure x of this answer x, `{prefix}_x` and `change_x`; this answer's rows first.
+    pub rows: RecordBatch,
+    /// Which of them stand in both.
+    matched: Matched,
+}
+
+/// Lays `that` beside `this`, by the columns that name a row. A row that one of them lacks is 0 there in the columns that add
+/// up, and nothing in the others. `moved` says where a day among the names lies in this answer.
 pub(crate) fn lay(
     source: &Source,
     this: &RecordBatch,
     that: &RecordBatch,
     prefix: &str,
     moved: impl Fn(Day) -> Day,
-) -> Result<RecordBatch> {
+) -> Result<Laid> {
     let bad = |problem: String| Error::BadSource { file: format!("{}.sql", source.name), problem };
     let failed = |e: ArrowError| bad(e.to_string());
     let key: Vec<usize> = source
@@ -51,10 +58,10 @@ pub(crate) fn lay(
             columns.push(either(a, b, &matched).map_err(failed)?);
             continue;
         }
-        let a = of_side(a, &matched.this).map_err(failed)?;
-        let b = of_side(b, &matched.that).map_err(failed)?;
         let adds_up = source.additive.contains(field.name());
-        let change = change(&a, &b, &matched, adds_up).map_err(failed)?;
+        let a = of_side(a, &matched.this, adds_up).map_err(failed)?;
+        let b = of_side(b, &matched.that, adds_up).map_err(failed)?;
+        let change = numeric::sub(&a, &b).map_err(failed)?;
         for (name, column) in
             [(field.name().clone(), a), (format!("{prefix}_{}", field.name()), b), (format!("change_{}", field.name()), change)]
         {
@@ -62,25 +69,21 @@ pub(crate) fn lay(
             columns.push(column);
         }
     }
-    RecordBatch::try_new(Arc::new(Schema::new(fields)), columns).map_err(failed)
+    let rows = RecordBatch::try_new(Arc::new(Schema::new(fields)), columns).map_err(failed)?;
+    Ok(Laid { rows, matched })
 }
 
-/// Of rows that [`lay`] has laid beside each other, those with a figure that differs; `status` says how: new, gone, changed.
-pub(crate) fn restated(laid: &RecordBatch, prefix: &str, key: &[String]) -> Result<RecordBatch, ArrowError> {
-    let schema = laid.schema();
-    let figures: Vec<(usize, usize)> = (0..schema.fields().len())
-        .filter_map(|at| {
-            let then = schema.index_of(&format!("{prefix}_{}", schema.field(at).name())).ok()?;
-            (!key.contains(schema.field(at).name())).then_some((at, then))
-        })
-        .collect();
-    let mut differs = vec![false; laid.num_rows()];
-    for (now, then) in &figures {
-        let apart = cmp::distinct(laid.column(*now), laid.column(*then))?;
+/// The rows that only one answer has, or in which a figure differs; `status` says which: new, gone or changed.
+pub(crate) fn restated(laid: &Laid, prefix: &str) -> Result<RecordBatch, ArrowError> {
+    let Laid { rows, matched } = laid;
+    let schema = rows.schema();
+    let mut differs: Vec<bool> = (0..rows.num_rows()).map(|i| matched.this.is_null(i) || matched.that.is_null(i)).collect();
+    for (now, field) in schema.fields().iter().enumerate() {
+        let Ok(then) = schema.index_of(&format!("{prefix}_{}", field.name())) else { continue };
+        let apart = cmp::distinct(rows.column(now), rows.column(then))?;
         differs.iter_mut().zip(apart.iter()).for_each(|(d, apart)| *d |= apart.unwrap_or(false));
     }
-    let none = |row: usize, of: &dyn Fn(&(usize, usize)) -> usize| figures.iter().all(|f| laid.column(of(f)).is_null(row));
-    let status = (0..laid.num_rows()).map(|row| match (none(row, &|f| f.0), none(row, &|f| f.1)) {
+    let status = (0..rows.num_rows()).map(|i| match (matched.this.is_null(i), matched.that.is_null(i)) {
         (_, true) => "new",
         (true, _) => "gone",
         _ => "changed",
@@ -88,7 +91,7 @@ pub(crate) fn restated(laid: &RecordBatch, prefix: &str, key: &[String]) -> Resu
     let status: ArrayRef = Arc::new(StringViewArray::from_iter_values(status));
     let mut fields: Vec<_> = schema.fields().iter().cloned().collect();
     fields.push(Arc::new(Field::new("status", DataType::Utf8View, false)));
-    let columns = laid.columns().iter().cloned().chain([status]).collect();
+    let columns = rows.columns().iter().cloned().chain([status]).collect();
     filter_record_batch(&RecordBatch::try_new(Arc::new(Schema::new(fields)), columns)?, &BooleanArray::from(differs))
 }
 
@@ -135,17 +138,23 @@ fn shifted(batch: &RecordBatch, key: &[usize], moved: &impl Fn(Day) -> Day) -> R
     RecordBatch::try_new(batch.schema(), columns)
 }
 
-/// A column of one side in the rows of the result; whole numbers and fractions in their widest type.
-fn of_side(column: &ArrayRef, rows: &UInt32Array) -> Result<ArrayRef, ArrowError> {
+/// A column of one side in the rows of the result; whole numbers and fractions in their widest type. What adds up is 0 in a
+/// row that is not there.
+fn of_side(column: &ArrayRef, rows: &UInt32Array, adds_up: bool) -> Result<ArrayRef, ArrowError> {
     let column = match column.data_type() {
         t if t.is_integer() => cast(column, &DataType::Int64)?,
         t if t.is_floating() => cast(column, &DataType::Float64)?,
         _ => column.clone(),
     };
-    if column.is_empty() {
-        return Ok(new_null_array(column.data_type(), rows.len()));
+    let placed = match column.is_empty() {
+        true => new_null_array(column.data_type(), rows.len()),
+        false => take(&column, rows, None)?,
+    };
+    match placed.data_type() {
+        DataType::Int64 if adds_up => zip(&is_null(rows)?, &Int64Array::new_scalar(0), &placed),
+        DataType::Float64 if adds_up => zip(&is_null(rows)?, &Float64Array::new_scalar(0.0), &placed),
+        _ => Ok(placed),
     }
-    take(&column, rows, None)
 }
 
 /// This side's value where it has the row, else the other's.
@@ -157,23 +166,6 @@ fn either(this: &ArrayRef, that: &ArrayRef, rows: &Matched) -> Result<ArrayRef, 
         .map(|i| if rows.this.is_valid(i) { (0, rows.this.value(i) as usize) } else { (1, rows.that.value(i) as usize) })
         .collect();
     interleave(&[this, that], &from)
-}
-
-fn change(a: &ArrayRef, b: &ArrayRef, rows: &Matched, adds_up: bool) -> Result<ArrayRef, ArrowError> {
-    if !adds_up {
-        return numeric::sub(a, b);
-    }
-    numeric::sub(&or_zero(a, &rows.this)?, &or_zero(b, &rows.that)?)
-}
-
-/// A row that is not there added nothing.
-fn or_zero(column: &ArrayRef, rows: &UInt32Array) -> Result<ArrayRef, ArrowError> {
-    let absent = is_null(rows)?;
-    match column.data_type() {
-        DataType::Int64 => zip(&absent, &Int64Array::new_scalar(0), column),
-        DataType::Float64 => zip(&absent, &Float64Array::new_scalar(0.0), column),
-        _ => Ok(column.clone()),
-    }
 }
 
 /// All rows as one batch.

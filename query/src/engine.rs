@@ -219,13 +219,13 @@ impl Engine {
             let (_, other) = self.gathered(rows_of(known, other).await?).await?;
             let per = params.get("per").and_then(Value::text);
             let moved = |day| period::laid_on(day, per.as_deref(), that, this);
-            answer.with_rows(beside::lay(source, &rows, &other, "compare", moved)?)
+            answer.with_rows(beside::lay(source, &rows, &other, "compare", moved)?.rows)
         } else if let Some(day) = asked.diff_known_on {
             let then = Known { before: Some(beginning(day, zone)), ..known };
             let (answer, rows) = self.gathered(answer).await?;
             let (_, before) = self.gathered(rows_of(then, params).await?).await?;
             let laid = beside::lay(source, &rows, &before, "known", |day| day)?;
-            let restated = beside::restated(&laid, "known", &source.key).map_err(|e| Error::from_engine(e.into(), 0))?;
+            let restated = beside::restated(&laid, "known").map_err(|e| Error::from_engine(e.into(), 0))?;
             answer.with_rows(restated)
         } else if asked.explain {
             let (answer, rows) = self.gathered(answer).await?;
