@@ -5,7 +5,7 @@
 --    service; hours after midnight are 0, 1, …. Skill and minutes are the event's own, else the product's; what has no
 --    minutes is no demand on anybody's time.
 -- unmet: refused as not applicable here or sold only elsewhere, or found no free slot: once per member, product, store and
---    day of the wish, and not at all if the member was served there that day. Somebody unknown counts by the card, else by
+--    day of the wish, and not at all if the member was served there that day (goods are no service). Somebody unknown counts by the card, else by
 --    the attempt.
 -- A filter on business_day reaches the tables, so that a report reads its own weeks only.
 WITH piece AS (
@@ -40,7 +40,9 @@ WITH piece AS (
         GROUP BY store_id, wished_on, product_id, member_id, unknown_id
     ) AS r
     LEFT ANTI JOIN (
-        SELECT redeemed_store_id AS store_id, business_day, member_id FROM standing_redemptions
+        SELECT redeemed_store_id AS store_id, business_day, member_id
+        FROM standing_redemptions
+        WHERE coalesce(product_type, '') <> 'goods'
         UNION ALL
         SELECT sold_store_id, business_day, member_id FROM log.orders WHERE type = 'sold' AND service_start_at IS NOT NULL
     ) AS e ON e.store_id = r.store_id AND e.business_day = r.wished_on AND e.member_id = r.member_id
