@@ -29,7 +29,7 @@ ruled AS (
         u.*, c.settlement_rule_id, c.rule_from, c.rule_kind, c.share_bp, c.amount_fen, c.base, c.fee_bp,
         CASE
             WHEN c.rule_kind = 'list_share' THEN u.list_price_fen
-            WHEN c.rule_kind <> 'share' THEN NULL
+            WHEN c.rule_kind IS DISTINCT FROM 'share' THEN NULL
             WHEN strpos(c.base, 'bonus') > 0 AND strpos(c.base, 'principal') = 0 THEN coalesce(u.bonus_fen, 0)
             WHEN strpos(c.base, 'principal') > 0 AND strpos(c.base, 'bonus') = 0 THEN u.value_fen - coalesce(u.bonus_fen, 0)
             ELSE u.value_fen
