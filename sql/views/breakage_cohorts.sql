@@ -9,7 +9,8 @@
 --    when nothing is left; for a month those count that were completed by its end. Without any, or without a policy in force
 --    at the month's end, it is null and nothing is expected to break.
 -- recognised_fen = price × redeemed / max(redeemed, expected), rounded half-up, less redeemed and expired, never below 0: what has
---    been recognised beyond R9 and expiry, VAT included, as the liability has it. net_… is the same without VAT, as revenue is.
+--    been recognised beyond R9 and expiry, VAT included, as the liability has it. net_… are the same without VAT at the
+--    highest rate of the month's sales, rounded half-up to date, so that a completed cohort has earned its net price exactly.
 -- Months are counted from year 0: year × 12 + month − 1.
 -- Every step reads the one before once: an expression named twice would be computed twice.
 WITH zone AS (
@@ -19,8 +20,7 @@ flow AS (
     SELECT
         f.product_id, coalesce(s.legal_entity_id, '') AS legal_entity_id, f.sold_month, f.month, max(f.product_type) AS product_type,
         sum(f.sold_fen - f.refunded_fen) AS price_fen, sum(f.redeemed_fen) AS redeemed_fen, sum(f.expired_fen) AS expired_fen,
-        sum(f.owed_fen) AS owed_fen, sum(f.net_price_fen) AS net_price_fen, sum(f.net_redeemed_fen) AS net_redeemed_fen,
-        sum(f.net_expired_fen) AS net_expired_fen
+        sum(f.owed_fen) AS owed_fen, max(f.vat_rate_bp) AS vat_rate_bp
     FROM breakage_flow AS f
     LEFT JOIN stores AS s ON s.store_id = f.sold_store_id
     GROUP BY f.product_id, coalesce(s.legal_entity_id, ''), f.sold_month, f.month
@@ -30,8 +30,7 @@ standing AS (
     SELECT
         product_id, legal_entity_id, sold_month, upto_month AS month, newest_month, max(product_type) AS product_type,
         max(month) AS changed_month, sum(price_fen) AS price_fen, sum(redeemed_fen) AS redeemed_fen,
-        sum(expired_fen) AS expired_fen, sum(owed_fen) AS owed_fen, sum(net_price_fen) AS net_price_fen,
-        sum(net_redeemed_fen) AS net_redeemed_fen, sum(net_expired_fen) AS net_expired_fen
+        sum(expired_fen) AS expired_fen, sum(owed_fen) AS owed_fen, max(vat_rate_bp) AS vat_rate_bp
     FROM (
         SELECT
             f.*, date_part('year', z.today) * 12 + date_part('month', z.today) - 2 AS newest_month,
@@ -45,7 +44,7 @@ standing AS (
 ruled AS (
     SELECT
         s.product_id, s.legal_entity_id, s.sold_month, s.month, s.newest_month, s.changed_month, s.price_fen, s.redeemed_fen,
-        s.expired_fen, s.owed_fen, s.net_price_fen, s.net_redeemed_fen, s.net_expired_fen,
+        s.expired_fen, s.owed_fen, s.vat_rate_bp,
         max(CASE WHEN p.legal_entity_id IS NULL THEN 0 ELSE 8 END + CASE WHEN p.product_id IS NULL THEN 0 ELSE 4 END
             + CASE WHEN p.product_type IS NULL THEN 0 ELSE 2 END + CASE WHEN p.rule_kind = 'completed_cohorts' THEN 0 ELSE 1 END) % 2 = 0
             AS recognises
@@ -63,7 +62,7 @@ ruled AS (
         AND (p.legal_entity_id IS NULL OR p.legal_entity_id = s.legal_entity_id)
     GROUP BY
         s.product_id, s.legal_entity_id, s.sold_month, s.month, s.newest_month, s.changed_month, s.price_fen, s.redeemed_fen,
-        s.expired_fen, s.owed_fen, s.net_price_fen, s.net_redeemed_fen, s.net_expired_fen
+        s.expired_fen, s.owed_fen, s.vat_rate_bp
 ),
 -- With what the cohort is at the end: the sums of its newest month.
 final AS (
@@ -96,7 +95,10 @@ estimated AS (
             redeemed_fen + owed_fen + CAST((CAST(2 * remaining_fen AS DECIMAL(20, 0)) * later_redeemed_fen + later_ended_fen
                 - (CAST(2 * remaining_fen AS DECIMAL(20, 0)) * later_redeemed_fen + later_ended_fen) % (2 * later_ended_fen))
                 / (2 * later_ended_fen) AS BIGINT)
-        END AS expected_fen
+        END AS expected_fen,
+        (price_fen * 20000 + 10000 + vat_rate_bp) / (20000 + 2 * vat_rate_bp) AS net_price_fen,
+        (redeemed_fen * 20000 + 10000 + vat_rate_bp) / (20000 + 2 * vat_rate_bp) AS net_redeemed_fen,
+        ((redeemed_fen + expired_fen) * 20000 + 10000 + vat_rate_bp) / (20000 + 2 * vat_rate_bp) AS net_earned_fen
     FROM asked
     WHERE asks
 ),
@@ -119,7 +121,7 @@ SELECT
     product_id, legal_entity_id, sold_month, month, newest_month, coalesce(recognises, false) AS recognises,
     price_fen, redeemed_fen, expired_fen, owed_fen, remaining_fen,
     CASE WHEN recognises THEN later_redeemed_fen END AS later_redeemed_fen, CASE WHEN recognises THEN later_ended_fen END AS later_ended_fen,
-    expected_fen, net_price_fen, net_redeemed_fen, net_expired_fen, net_revenue_fen,
+    expected_fen, net_price_fen, net_redeemed_fen, net_earned_fen - net_redeemed_fen AS net_expired_fen,
     greatest(coalesce(revenue_fen, 0) - redeemed_fen - expired_fen, 0) AS recognised_fen,
-    greatest(coalesce(net_revenue_fen, 0) - net_redeemed_fen - net_expired_fen, 0) AS net_recognised_fen
+    greatest(coalesce(net_revenue_fen, 0) - net_earned_fen, 0) AS net_recognised_fen
 FROM cumulative

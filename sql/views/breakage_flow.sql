@@ -2,8 +2,8 @@
 -- Title: What became of each month's sales, month by month
 -- Grain: selling store × product × month of sale × month in which something became of it (R13).
 -- Empty unless a breakage policy looks at completed cohorts. Months are counted from year 0: year × 12 + month − 1. Amounts are
---    what was paid, and the same without VAT, rounded half-up per rate and month: sold, refunded, redeemed (less what was
---    reversed), expired (income by the expiry policy), owed (expired and still owed).
+--    what was paid, with VAT: sold, refunded, redeemed (less what was reversed), expired (income by the expiry policy), owed
+--    (expired and still owed). vat_rate_bp is that of the sales, 0 where nothing was sold.
 -- Stored value is left out, and so are opening balances: the month of their sale is not known.
 -- No policy, no types: the logs are then not read. The small side of a join stands first, which is the hashed one.
 WITH wanted AS (
@@ -22,12 +22,12 @@ flow AS (
     UNION ALL
     -- The day of the sale is that of sold_at at the redemption's offset: a redemption stands alone.
     SELECT
-        sold_store_id, product_id, product_type, vat_rate_bp,
+        sold_store_id, product_id, product_type, 0 AS vat_rate_bp,
         date_part('year', sold_on) * 12 + date_part('month', sold_on) - 1 AS sold_month, month, 0 AS sold_fen, 0 AS refunded_fen,
         value_fen AS redeemed_fen, 0 AS expired_fen, 0 AS owed_fen
     FROM (
         SELECT
-            sold_store_id, product_id, product_type, coalesce(vat_rate_bp, 0) AS vat_rate_bp,
+            sold_store_id, product_id, product_type,
             date_part('year', business_day) * 12 + date_part('month', business_day) - 1 AS month,
             CAST(CAST((CAST(coalesce(sold_at, occurred_at) AS BIGINT) / 1000000
                 + (CAST(utc_offset_min AS BIGINT) - 240) * 60) / 86400 AS INT) AS DATE) AS sold_on,
@@ -38,7 +38,7 @@ flow AS (
     )
     UNION ALL
     SELECT
-        s.sold_store_id, s.product_id, s.product_type, coalesce(s.vat_rate_bp, 0) AS vat_rate_bp,
+        s.sold_store_id, s.product_id, s.product_type, 0 AS vat_rate_bp,
         date_part('year', s.business_day) * 12 + date_part('month', s.business_day) - 1 AS sold_month,
         date_part('year', e.business_day) * 12 + date_part('month', e.business_day) - 1 AS month, 0 AS sold_fen,
         CASE WHEN e.movement = 'refunded' THEN e.carrying_fen ELSE 0 END AS refunded_fen, 0 AS redeemed_fen,
@@ -50,25 +50,8 @@ flow AS (
     WHERE e.type IN ('refunded', 'expired') AND NOT e.wallet
 )
 SELECT
-    sold_store_id, product_id, sold_month, month, max(product_type) AS product_type, sum(sold_fen) AS sold_fen,
-    sum(refunded_fen) AS refunded_fen, sum(redeemed_fen) AS redeemed_fen, sum(expired_fen) AS expired_fen, sum(owed_fen) AS owed_fen,
-    sum(net_price_fen) AS net_price_fen, sum(net_redeemed_fen) AS net_redeemed_fen, sum(net_expired_fen) AS net_expired_fen
-FROM (
-    -- Half-up, a reversal like its original: away from zero.
-    SELECT
-        *,
-        (sold_fen * 20000 - refunded_fen * 20000 + CASE WHEN sold_fen >= refunded_fen THEN 1 ELSE -1 END * (10000 + vat_rate_bp))
-            / (20000 + 2 * vat_rate_bp) AS net_price_fen,
-        (redeemed_fen * 20000 + CASE WHEN redeemed_fen >= 0 THEN 1 ELSE -1 END * (10000 + vat_rate_bp)) / (20000 + 2 * vat_rate_bp)
-            AS net_redeemed_fen,
-        (expired_fen * 20000 + (10000 + vat_rate_bp)) / (20000 + 2 * vat_rate_bp) AS net_expired_fen
-    FROM (
-        SELECT
-            sold_store_id, product_id, sold_month, month, vat_rate_bp, max(product_type) AS product_type, sum(sold_fen) AS sold_fen,
-            sum(refunded_fen) AS refunded_fen, sum(redeemed_fen) AS redeemed_fen, sum(expired_fen) AS expired_fen,
-            sum(owed_fen) AS owed_fen
-        FROM flow
-        GROUP BY sold_store_id, product_id, sold_month, month, vat_rate_bp
-    )
-)
+    sold_store_id, product_id, sold_month, month, max(product_type) AS product_type, max(vat_rate_bp) AS vat_rate_bp,
+    sum(sold_fen) AS sold_fen, sum(refunded_fen) AS refunded_fen, sum(redeemed_fen) AS redeemed_fen, sum(expired_fen) AS expired_fen,
+    sum(owed_fen) AS owed_fen
+FROM flow
 GROUP BY sold_store_id, product_id, sold_month, month
