@@ -19,6 +19,11 @@
 -- Heading scope_share: share of the units held nearby that may not be redeemed here
 -- Heading full_share: full slots per unit redeemed or turned away
 -- Heading stock_share: out of stock per unit redeemed or turned away
+-- Formula rate: CAST(units AS DOUBLE) / members
+-- Formula ratio: rate / nullif(peer_rate, 0)
+-- Formula scope_share: CAST(units_not_here AS DOUBLE) / units_nearby
+-- Formula full_share: CAST(slot_full AS DOUBLE) / nullif(units + slot_full, 0)
+-- Formula stock_share: CAST(out_of_stock AS DOUBLE) / nullif(units + out_of_stock, 0)
 -- Chart: bars store_name rate
 -- R17. members live within the radius of the store; units are redemptions that stand. Peers have the same format, city tier and
 --    skills (what they can perform: which products they may redeem is one of the causes looked for), and like the store

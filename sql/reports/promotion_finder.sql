@@ -14,7 +14,9 @@
 -- Param start_on: day = none. When something was started there, for the difference in differences.
 -- Param rows: named|all = named. Only what is named, or all that was looked at.
 -- Key: product_id, store_id, weekday
+-- Heading exposure: open days, as often as they count
 -- Heading ratio: units per open day / those of the product's other stores
+-- Formula ratio: CAST(units AS DOUBLE) / exposure * other_exposure / nullif(other_units, 0)
 -- Heading week_ratio: the same over all weekdays
 -- Heading p_value: chance of so many units if all stores were alike
 -- Heading smallest_p: smallest chance that could have come out
@@ -130,11 +132,13 @@ cell AS MATERIALIZED (
 ),
 tested AS (
     SELECT
-        *, CAST(units AS DOUBLE) / (days * size) * (all_exposure - days * size) / nullif(other_units, 0) AS ratio,
-        binomial_at_least(CAST(units AS BIGINT), CAST(all_units AS BIGINT), days * size / CAST(all_exposure AS DOUBLE)) AS p_value,
-        binomial_at_least(CAST(all_units AS BIGINT), CAST(all_units AS BIGINT), days * size / CAST(all_exposure AS DOUBLE)) AS smallest_p
-    FROM cell
-    WHERE units >= $least AND other_days > 0 AND size > 0
+        *, CAST(units AS DOUBLE) / exposure * other_exposure / nullif(other_units, 0) AS ratio,
+        binomial_at_least(CAST(units AS BIGINT), CAST(all_units AS BIGINT), exposure / (exposure + other_exposure)) AS p_value,
+        binomial_at_least(CAST(all_units AS BIGINT), CAST(all_units AS BIGINT), exposure / (exposure + other_exposure)) AS smallest_p
+    FROM (
+        SELECT *, CAST(days * size AS DOUBLE) AS exposure, CAST(all_exposure - days * size AS DOUBLE) AS other_exposure FROM cell
+    )
+    WHERE units >= $least AND other_days > 0 AND exposure > 0
 ),
 corrected AS (
     SELECT *, min(p_value * looked_at / nth) OVER (ORDER BY nth DESC ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW) AS q_value
@@ -167,7 +171,7 @@ row AS MATERIALIZED (
 )
 SELECT
     w.product_id, q.name AS product_name, w.store_id, s.name AS store_name, w.weekday, w.units, w.days,
-    w.other_units, w.other_days, w.ratio,
+    w.other_units, w.other_days, w.exposure, w.other_exposure, w.ratio,
     CAST(w.store_units AS DOUBLE) / nullif(w.store_exposure, 0) * (w.product_exposure - w.store_exposure)
         / nullif(w.product_units - w.store_units, 0)
         AS week_ratio,
@@ -186,7 +190,8 @@ LEFT JOIN store AS s ON s.store_id = w.store_id
 WHERE w.named OR $rows = 'all'
 UNION ALL
 SELECT
-    NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, count(*), NULL, NULL, 'no evidence'
+    NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, count(*), NULL, NULL,
+    'no evidence'
 FROM row
 HAVING sum(CASE WHEN named OR $rows = 'all' THEN 1 ELSE 0 END) = 0 OR count(*) = 0
 ORDER BY q_value NULLS LAST, ratio DESC NULLS LAST, product_id, store_id, weekday

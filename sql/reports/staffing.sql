@@ -11,10 +11,12 @@
 -- Param per: hour|day = hour. Rows by hour, or a day's hours in one.
 -- Key: store_id, skill, weekday, hour
 -- Additive: demand_minutes, unmet_minutes
+-- Heading mean_minutes: minutes of service per date, n of them
 -- Heading q_minutes: minutes of service that the share q of days stays under
 -- Heading gap: technicians needed less rostered
 -- Heading extra_staff: the day's largest hourly gap
 -- Heading walk_in_wait: chance that a walk-in waits with those rostered (Erlang C)
+-- Formula mean_minutes: CAST(demand_minutes AS DOUBLE) / n
 -- Formula gap: technicians - rostered
 -- Chart: heat weekday hour technicians
 -- R15. demand_minutes are the minutes of service in these weeks, spread over the hours they occupy: redemptions that stand,
@@ -229,7 +231,7 @@ extra AS (
 )
 SELECT
     h.store_id, s.name AS store_name, nullif(h.skill, '') AS skill, h.weekday, h.hour,
-    h.demand_minutes, h.unmet_minutes, h.n, h.basis, h.q_minutes, h.technicians, h.rostered, h.gap,
+    h.demand_minutes, h.unmet_minutes, h.n, CAST(h.demand_minutes AS DOUBLE) / h.n AS mean_minutes, h.basis, h.q_minutes, h.technicians, h.rostered, h.gap,
     e.extra_staff, e.extra_hours, h.walk_in_wait, h.walk_in_queue, CAST(CAST(c.day AS INT) AS DATE) AS rostered_on, h.special_days,
     CASE WHEN h.calendar THEN 'calendar' ELSE 'assumed' END AS denominator
 FROM (
