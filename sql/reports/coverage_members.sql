@@ -14,7 +14,7 @@
 --    last four digits of its id; nth counts the list, nearest first.
 -- units are the available ones that no store within the radius may redeem; valid_until is the first of their ends, empty
 --    where none has one. nearest_store_id is the nearest store where any of them may be redeemed, empty where none has a known
---    location.
+--    location. Where nobody's home or the store's place is not known, note says so.
 WITH store AS MATERIALIZED (
     SELECT store_id, lat, lon, head_office
     FROM stores
@@ -54,7 +54,7 @@ SELECT
     row_number() OVER (ORDER BY p.distance_m, p.member_id, p.product_id) AS nth,
     concat('****', right(CAST(p.member_id AS VARCHAR), 4)) AS member, p.neighbourhood, p.product_id, q.name AS product_name,
     p.units, p.valid_until, round(p.distance_m) AS distance_m, substr(p.nearest, 9) AS nearest_store_id,
-    round(p.nearest_m) AS nearest_distance_m
+    round(p.nearest_m) AS nearest_distance_m, CAST(NULL AS VARCHAR) AS note
 FROM (
     SELECT
         member_id, product_id, neighbourhood, distance_m, sum(available_units) AS units, min(valid_until) AS valid_until,
@@ -64,4 +64,11 @@ FROM (
     GROUP BY member_id, product_id, neighbourhood, distance_m
 ) AS p
 LEFT JOIN products AS q ON q.product_id = p.product_id
+UNION ALL
+SELECT
+    NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL,
+    CASE WHEN homes = 0 THEN 'no member has a known home' ELSE 'the store has no known place, or is not open' END
+FROM (SELECT count(*) AS homes FROM members WHERE home_lat IS NOT NULL AND home_lon IS NOT NULL)
+CROSS JOIN (SELECT count(*) AS places FROM store WHERE store_id = $store)
+WHERE homes = 0 OR places = 0
 ORDER BY nth
