@@ -8,7 +8,8 @@
 -- Param entity: text = none. Only what this legal entity owes.
 -- Param product: text = none. Only this product; stored_value is all stored value.
 -- Key: legal_entity_id, store_id, product_id, part
--- Additive: cards, units, value_fen, expires_30d_units, expires_30d_fen, expires_90d_units, expires_90d_fen, expires_365d_units,
+-- Additive: cards, units, value_fen, expires_30d_units, expires_30d_fen, expires_90d_units, expires_90d_fen,
+--    expires_365d_units,
 --    expires_365d_fen, later_units, later_fen, endless_units, endless_fen, owed_without_units_fen
 -- Heading cards: order lines with units left
 -- Heading value_fen: carrying value outstanding
@@ -16,14 +17,19 @@
 -- Heading owed_without_units_fen: owed for units that are gone
 -- Formula units: expires_365d_units + later_units + endless_units
 -- Formula value_fen: expires_365d_fen + later_fen + endless_fen + owed_without_units_fen
--- Drill value_fen: liability_movements store=store_id, entity=legal_entity_id, product=product_id, part=part, from='2000-01-01', to=$today
+-- Drill value_fen: liability_movements store=store_id, entity=legal_entity_id, product=product_id, part=part,
+--    from='2000-01-01', to='today'
 -- Chart: bars store_name value_fen
--- The closing balance of liability today (before breakage, R13, which moves no units), by when it will expire (R5). Units are what is
---    neither redeemed, refunded nor expired, held ones among them; value is what they carry: the paid amount less R9's values.
--- expires_30d, _90d and _365d hold each other: a card that ends in 20 days is in all three, and so is one whose end has passed and
+-- The closing balance of liability today (before breakage, R13, which moves no units), by when it will expire (R5). Units
+--    are what is
+--    neither redeemed, refunded nor expired, held ones among them; value is what they carry: the paid amount less R9's
+--    values.
+-- expires_30d, _90d and _365d hold each other: a card that ends in 20 days is in all three, and so is one whose end has
+--    passed and
 --    that has not been swept yet. later ends after 365 days; endless has no end, or none before its first use.
 -- owed_without_units: expired and still owed (no expiry policy made it income), and corrections (R7).
--- part: paid, or principal and bonus of stored value, which has no units and no end. Of points the log has only what was spent.
+-- part: paid, or principal and bonus of stored value, which has no units and no end. Of points the log has only what was
+--    spent.
 -- Opening balances of a migration count; they have no end.
 WITH store AS MATERIALIZED (
     SELECT store_id, name, legal_entity_id FROM stores

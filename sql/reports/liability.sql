@@ -3,8 +3,8 @@
 -- Title zh: 预收款变动表
 -- Grain: selling store × product × part × month, or what `by` and `per` say.
 -- Roles: head_office, store by $store
--- Param from: day = today-30. First business day, inclusive.
--- Param to: day = today-1. Last business day, inclusive.
+-- Param from: day = month-1. First business day, inclusive.
+-- Param to: day = month_end-1. Last business day, inclusive.
 -- Param by: store_product|store|entity_product|entity|product|total = store_product. What a row is about.
 -- Param per: month|total = month. How long a row's period is.
 -- Param store: text = none. Only what this store owes.
@@ -21,29 +21,45 @@
 --    - refund_difference_fen - expired_fen - breakage_recognised_fen + transferred_fen + adjusted_fen
 -- Formula closing_units: opening_units + opened_units + sold_units - redeemed_units + reversed_units - refunded_units
 --    - expired_units + transferred_units
--- Drill opened_fen: liability_movements store=store_id, entity=legal_entity_id, product=product_id, part=part, movement='opened', from=first_on, to=last_on
--- Drill sold_fen: liability_movements store=store_id, entity=legal_entity_id, product=product_id, part=part, movement='sold', from=first_on, to=last_on
--- Drill redeemed_fen: liability_movements store=store_id, entity=legal_entity_id, product=product_id, part=part, movement='redeemed', from=first_on, to=last_on
--- Drill reversed_fen: liability_movements store=store_id, entity=legal_entity_id, product=product_id, part=part, movement='reversed', from=first_on, to=last_on
--- Drill refunded_cash_fen: liability_movements store=store_id, entity=legal_entity_id, product=product_id, part=part, movement='refunded', from=first_on, to=last_on
--- Drill refund_difference_fen: liability_movements store=store_id, entity=legal_entity_id, product=product_id, part=part, movement='refunded', from=first_on, to=last_on
--- Drill expired_fen: liability_movements store=store_id, entity=legal_entity_id, product=product_id, part=part, movement='expired', from=first_on, to=last_on
--- Drill breakage_recognised_fen: liability_movements store=store_id, entity=legal_entity_id, product=product_id, part=part, movement='breakage', from=first_on, to=last_on
--- Drill transferred_fen: liability_movements store=store_id, entity=legal_entity_id, product=product_id, part=part, movement='transferred', from=first_on, to=last_on
--- Drill adjusted_fen: liability_movements store=store_id, entity=legal_entity_id, product=product_id, part=part, movement='adjusted', from=first_on, to=last_on
--- Drill expired_owed_fen: liability_movements store=store_id, entity=legal_entity_id, product=product_id, part=part, movement='expired_owed', from=first_on, to=last_on
+-- Drill opened_fen: liability_movements store=store_id, entity=legal_entity_id, product=product_id, part=part,
+--    movement='opened', from=first_on, to=last_on
+-- Drill sold_fen: liability_movements store=store_id, entity=legal_entity_id, product=product_id, part=part,
+--    movement='sold', from=first_on, to=last_on
+-- Drill redeemed_fen: liability_movements store=store_id, entity=legal_entity_id, product=product_id, part=part,
+--    movement='redeemed', from=first_on, to=last_on
+-- Drill reversed_fen: liability_movements store=store_id, entity=legal_entity_id, product=product_id, part=part,
+--    movement='reversed', from=first_on, to=last_on
+-- Drill refunded_cash_fen: liability_movements store=store_id, entity=legal_entity_id, product=product_id, part=part,
+--    movement='refunded', from=first_on, to=last_on
+-- Drill refund_difference_fen: liability_movements store=store_id, entity=legal_entity_id, product=product_id, part=part,
+--    movement='refunded', from=first_on, to=last_on
+-- Drill expired_fen: liability_movements store=store_id, entity=legal_entity_id, product=product_id, part=part,
+--    movement='expired', from=first_on, to=last_on
+-- Drill breakage_recognised_fen: liability_movements store=store_id, entity=legal_entity_id, product=product_id,
+--    part=part, movement='breakage', from=first_on, to=last_on
+-- Drill transferred_fen: liability_movements store=store_id, entity=legal_entity_id, product=product_id, part=part,
+--    movement='transferred', from=first_on, to=last_on
+-- Drill adjusted_fen: liability_movements store=store_id, entity=legal_entity_id, product=product_id, part=part,
+--    movement='adjusted', from=first_on, to=last_on
+-- Drill expired_owed_fen: liability_movements store=store_id, entity=legal_entity_id, product=product_id, part=part,
+--    movement='expired_owed', from=first_on, to=last_on
 -- Chart: line period closing_fen
--- R12, with VAT as it was paid. A row is a period; its opening is the closing of the one before. Balances at both ends of a month
+-- R12, with VAT as it was paid. A row is a month, or the whole period; its opening is the closing of the one before.
+--    Balances at both ends of a month
 --    that lies partly in the period are those of the period's ends: of first_on's morning and last_on's night.
--- part: paid, for what is sold in units (R9's values); principal and bonus of stored value, which is one product, stored_value:
+-- part: paid, for what is sold in units (R9's values); principal and bonus of stored value, which is one product,
+--    stored_value:
 --    what is drawn from it does not say from which, and counts as redeemed. Its bonus was given, not paid. Points and coupons
 --    are parts of what was paid: the log does not say what was issued of them.
 -- sold − redeemed + reversed: by the day on which each happened, at the store that sold. refunded_cash is money that left,
 --    refund_difference what is kept of the carrying value (income; below 0 where more was paid than carried).
--- expired is income: only where an expiry_policy of rule_kind income was in force when it expired (the most specific of store,
---    entity, product, type decides); elsewhere the units are gone and the money stays owed: expired_owed, which the closing has.
+-- expired is income: only where an expiry_policy of rule_kind income was in force when it expired (the most specific of
+--    store,
+--    entity, product, type decides); elsewhere the units are gone and the money stays owed: expired_owed, which the
+--    closing has.
 -- breakage_recognised is income at month ends, by a breakage_policy (R13): less where redemption catches up.
--- transferred: from and to other stores. adjusted: a correction of a redemption (R7), here with the sign of what is owed: −500 on
+-- transferred: from and to other stores. adjusted: a correction of a redemption (R7), here with the sign of what is owed:
+--    −500 on
 --    the value leaves 500 more.
 -- Units are counted where they exist: null for stored value. Breakage moves no units.
 -- The entity is that of the store now. A row without a store is of redemptions whose seller is unknown.
@@ -53,7 +69,8 @@ WITH store AS MATERIALIZED (
 -- Months are counted from year 0; 0 is all that was before the period. Grouped before anything is joined.
 moved AS (
     SELECT
-        store_id, product_id, part, movement, bucket, sum(change_fen) AS change_fen, sum(units) AS units, sum(cash_fen) AS cash_fen,
+        store_id, product_id, part, movement, bucket, sum(change_fen) AS change_fen, sum(units) AS units,
+        sum(cash_fen) AS cash_fen,
         sum(carrying_fen) AS carrying_fen
     FROM (
         SELECT
@@ -140,22 +157,29 @@ rolled AS (
     FROM (SELECT legal_entity_id, store_id, product_id, part, min(bucket) AS first_bucket FROM cell GROUP BY 1, 2, 3, 4) AS r
     JOIN period AS p ON p.bucket >= r.first_bucket
     JOIN cell AS c ON c.part = r.part AND (c.legal_entity_id IS NOT DISTINCT FROM r.legal_entity_id)
-        AND (c.store_id IS NOT DISTINCT FROM r.store_id) AND (c.product_id IS NOT DISTINCT FROM r.product_id) AND c.bucket <= p.bucket
+        AND (c.store_id IS NOT DISTINCT FROM r.store_id) AND (c.product_id IS NOT DISTINCT FROM r.product_id)
+            AND c.bucket <= p.bucket
     GROUP BY p.bucket, r.legal_entity_id, r.store_id, r.product_id, r.part
 )
 SELECT
-    CASE WHEN $per = 'month' THEN make_date(CAST(r.bucket / 12 AS INT), CAST(r.bucket % 12 + 1 AS INT), 1) ELSE $from END AS period,
+    CASE WHEN $per = 'month' THEN make_date(CAST(r.bucket / 12 AS INT), CAST(r.bucket % 12 + 1 AS INT), 1)
+        ELSE $from END AS period,
     CASE WHEN $per = 'month' THEN greatest($from, make_date(CAST(r.bucket / 12 AS INT), CAST(r.bucket % 12 + 1 AS INT), 1))
         ELSE $from END AS first_on,
     CASE WHEN $per = 'month' THEN
-            least($to, CAST(CAST(make_date(CAST((r.bucket + 1) / 12 AS INT), CAST((r.bucket + 1) % 12 + 1 AS INT), 1) AS INT) - 1 AS DATE))
+            least($to, CAST(CAST(make_date(CAST((r.bucket + 1) / 12 AS INT), CAST((r.bucket + 1) % 12 + 1 AS INT), 1) AS INT)
+                - 1 AS DATE))
         ELSE $to END AS last_on,
     r.legal_entity_id, r.store_id, s.name AS store_name, r.product_id, p.name AS product_name, r.part,
-    r.opening_fen, r.opened_fen, r.sold_fen, r.redeemed_fen, r.reversed_fen, r.refunded_cash_fen, r.refund_difference_fen, r.expired_fen,
+    r.opening_fen, r.opened_fen, r.sold_fen, r.redeemed_fen, r.reversed_fen, r.refunded_cash_fen, r.refund_difference_fen,
+    r.expired_fen,
     r.breakage_recognised_fen, r.transferred_fen, r.adjusted_fen, r.closing_fen, r.expired_owed_fen,
-    CASE WHEN r.part = 'paid' THEN r.opening_units END AS opening_units, CASE WHEN r.part = 'paid' THEN r.opened_units END AS opened_units,
-    CASE WHEN r.part = 'paid' THEN r.sold_units END AS sold_units, CASE WHEN r.part = 'paid' THEN r.redeemed_units END AS redeemed_units,
-    CASE WHEN r.part = 'paid' THEN r.reversed_units END AS reversed_units, CASE WHEN r.part = 'paid' THEN r.refunded_units END AS refunded_units,
+    CASE WHEN r.part = 'paid' THEN r.opening_units END AS opening_units,
+    CASE WHEN r.part = 'paid' THEN r.opened_units END AS opened_units,
+    CASE WHEN r.part = 'paid' THEN r.sold_units END AS sold_units,
+    CASE WHEN r.part = 'paid' THEN r.redeemed_units END AS redeemed_units,
+    CASE WHEN r.part = 'paid' THEN r.reversed_units END AS reversed_units,
+    CASE WHEN r.part = 'paid' THEN r.refunded_units END AS refunded_units,
     CASE WHEN r.part = 'paid' THEN r.expired_units END AS expired_units,
     CASE WHEN r.part = 'paid' THEN r.transferred_units END AS transferred_units,
     CASE WHEN r.part = 'paid' THEN r.closing_units END AS closing_units

@@ -3,8 +3,8 @@
 -- Title zh: 核销率与卡项使用率
 -- Grain: product, selling store or its city × month of sale.
 -- Roles: head_office, store by $store
--- Param from: day = today-365. First business day of sale, inclusive.
--- Param to: day = today-1. Last business day of sale, inclusive.
+-- Param from: day = month-12. First business day of sale, inclusive.
+-- Param to: day = month_end-1. Last business day of sale, inclusive.
 -- Param by: product|store|city|total = product. What a row is about.
 -- Param per: month|total = month. How long a row's period of sale is.
 -- Param age: int = 90. Days within which redemptions count (R21).
@@ -17,14 +17,17 @@
 -- Heading cohort_units: units sold at least the age ago
 -- Heading cohort_redeemed: of those, redeemed within the age
 -- Heading usage: card units redeemed per holder-month
--- Formula redemption_rate: cohort_redeemed / cohort_units
--- Formula usage: card_units / holder_months
+-- Formula redemption_rate: CAST(cohort_redeemed AS DOUBLE) / nullif(cohort_units, 0)
+-- Formula usage: card_units / nullif(holder_months, 0)
 -- Chart: line sold_in redemption_rate
--- R21, from the side of the sale: redemption_rate = units redeemed within the age / units sold at least the age ago, both of what was
+-- R21, from the side of the sale: redemption_rate = units redeemed within the age / units sold at least the age ago, both
+--    of what was
 --    sold in the row's period, wherever they were redeemed. What was reversed since does not count (R7). Day of sale + age is
---    the last day that counts. Stored value, which has no units, is left out. The rate is null where nothing is old enough yet.
+--    the last day that counts. Stored value, which has no units, is left out. The rate is null where nothing is old enough
+--    yet.
 -- units_sold − cohort_units are too young to be counted.
--- usage = card_units / holder_months over the same cohort and the same first days of it: units of cards and punch cards redeemed
+-- usage = card_units / holder_months over the same cohort and the same first days of it: units of cards and punch cards
+--    redeemed
 --    within the age, per 30 days on which a member held such a card, valid and with a unit left; a member with two of them in
 --    a row holds once. Anonymous sales are a holder each.
 WITH store AS MATERIALIZED (
@@ -78,13 +81,15 @@ card AS (
             entitlement_id, sum(gone) AS gone, max(CASE WHEN gone > 0 THEN day END) AS last_day, max(valid_until) AS valid_until
         FROM (
             SELECT
-                entitlement_id, CASE WHEN type = 'redeemed' THEN 1 ELSE -1 END AS gone, CAST(business_day AS INT) AS day, valid_until
+                entitlement_id, CASE WHEN type = 'redeemed' THEN 1 ELSE -1 END AS gone, CAST(business_day AS INT) AS day,
+                valid_until
             FROM log.redemptions
             WHERE type IN ('redeemed', 'reversed') AND product_type IN ('card', 'punch_card')
                 AND business_day BETWEEN $from AND CAST(CAST($to AS INT) + $age AS DATE)
                 AND ($store IS NULL OR sold_store_id = $store) AND ($product IS NULL OR product_id = $product)
             UNION ALL
-            SELECT entitlement_id, CAST(cardinality(unit_ordinals) AS BIGINT) AS gone, CAST(business_day AS INT) AS day, NULL AS valid_until
+            SELECT entitlement_id, CAST(cardinality(unit_ordinals) AS BIGINT) AS gone, CAST(business_day AS INT) AS day,
+            NULL AS valid_until
             FROM log.orders
             WHERE type IN ('refunded', 'expired') AND business_day BETWEEN $from AND CAST(CAST($to AS INT) + $age AS DATE)
         )
@@ -101,7 +106,8 @@ holding AS (
             SELECT
                 CASE WHEN $by = 'product' THEN c.product_id WHEN $by = 'store' THEN c.sold_store_id
                     WHEN $by = 'city' THEN coalesce(s.city, '') ELSE 'total' END AS key,
-                CASE WHEN $per = 'month' THEN date_part('year', CAST(c.sold_day AS DATE)) * 12 + date_part('month', CAST(c.sold_day AS DATE)) - 1
+                CASE WHEN $per = 'month' THEN date_part('year', CAST(c.sold_day AS DATE)) * 12
+                    + date_part('month', CAST(c.sold_day AS DATE)) - 1
                     ELSE 0 END AS bucket,
                 c.holder, c.sold_day, c.until_day
             FROM card AS c
@@ -115,7 +121,8 @@ cohort AS (
     SELECT
         CASE WHEN $by = 'product' THEN c.product_id WHEN $by = 'store' THEN c.sold_store_id
             WHEN $by = 'city' THEN coalesce(s.city, '') ELSE 'total' END AS key,
-        CASE WHEN $per = 'month' THEN date_part('year', CAST(c.sold_day AS DATE)) * 12 + date_part('month', CAST(c.sold_day AS DATE)) - 1
+        CASE WHEN $per = 'month' THEN date_part('year', CAST(c.sold_day AS DATE)) * 12
+            + date_part('month', CAST(c.sold_day AS DATE)) - 1
             ELSE 0 END AS bucket,
         sum(c.sold) AS units_sold,
         sum(CASE WHEN c.sold_day + $age < CAST($today AS INT) THEN c.sold ELSE 0 END) AS cohort_units,
@@ -126,8 +133,10 @@ cohort AS (
     GROUP BY 1, 2
 )
 SELECT
-    c.key, n.name, CASE WHEN $per = 'month' THEN make_date(CAST(c.bucket / 12 AS INT), CAST(c.bucket % 12 + 1 AS INT), 1) ELSE $from END AS sold_in,
-    c.units_sold, c.cohort_units, c.cohort_redeemed, CAST(c.cohort_redeemed AS DOUBLE) / nullif(c.cohort_units, 0) AS redemption_rate,
+    c.key, n.name, CASE WHEN $per = 'month' THEN make_date(CAST(c.bucket / 12 AS INT), CAST(c.bucket % 12 + 1 AS INT), 1)
+        ELSE $from END AS sold_in,
+    c.units_sold, c.cohort_units, c.cohort_redeemed,
+    CAST(c.cohort_redeemed AS DOUBLE) / nullif(c.cohort_units, 0) AS redemption_rate,
     c.card_units, h.holder_days / 30.0 AS holder_months, c.card_units * 30.0 / nullif(h.holder_days, 0) AS usage
 FROM cohort AS c
 LEFT JOIN holding AS h ON h.key = c.key AND h.bucket = c.bucket

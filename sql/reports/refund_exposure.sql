@@ -19,13 +19,19 @@
 -- Formula exposure_at_paid_fen: owed_at_paid_fen + stored_value_fen
 -- Formula exposure_at_list_fen: owed_at_list_fen + stored_value_fen
 -- Chart: bars store_name exposure_at_paid_fen
--- stranded: units for which no other open store remains (R3): those of a card that does not cross stores and was sold here, or whose
---    list has only this store left: the one the order was sold with, and what bound it since; while the switch is off, all that
---    was sold here. far: of the others, those of holders for whom this is the only such store within the radius of their home;
+-- stranded: units for which no other open store remains (R3): those of a card that does not cross stores and was sold
+--    here, or whose
+--    list has only this store left: the one the order was sold with, and what bound it since; while the switch is off, all
+--    that
+--    was sold here. far: of the others, those of holders for whom this is the only such store within the radius of their
+--    home;
 --    holders of unknown home are not among them. Units held by a booking count; those whose time has run out do not.
--- Money owed is R6's for each order line, whoever sold it: paid (less what was refunded or expired of it) − consumed, which is the
---    paid price per unit of the units redeemed and not given back (R9), or their list price where they were served, never below 0.
--- Stored value is spent where it was sold (R3): per member and store paid − consumed × paid / (paid + bonus), rounded half-up; what
+-- Money owed is R6's for each order line, whoever sold it: paid (less what was refunded or expired of it) − consumed,
+--    which is the
+--    paid price per unit of the units redeemed and not given back (R9), or their list price where they were served, never
+--    below 0.
+-- Stored value is spent where it was sold (R3): per member and store paid − consumed × paid / (paid + bonus), rounded
+--    half-up; what
 --    was drawn without a member comes out of one sum per store, as does a former system's balance.
 -- Rows do not add up: what two stores share is stranded by neither alone.
 WITH open_store AS MATERIALIZED (
@@ -62,7 +68,8 @@ left_over AS (
         entitlement_id, sum(units) AS units, max(valid_until) AS valid_until,
         greatest(sum(change_fen) - sum(CASE WHEN movement = 'expired_owed' THEN carrying_fen ELSE 0 END), 0) AS owed_at_paid_fen,
         greatest(sum(CASE WHEN movement IN ('redeemed', 'reversed', 'adjusted') THEN 0 ELSE change_fen END)
-            - sum(CASE WHEN movement = 'expired_owed' THEN carrying_fen ELSE 0 END) - coalesce(sum(list_price_fen), 0), 0) AS owed_at_list_fen
+            - sum(CASE WHEN movement = 'expired_owed' THEN carrying_fen ELSE 0 END) - coalesce(sum(list_price_fen), 0),
+            0) AS owed_at_list_fen
     FROM liability_entries
     WHERE part = 'paid' AND entitlement_id IS NOT NULL AND ($product IS NULL OR product_id = $product)
     GROUP BY entitlement_id
@@ -71,7 +78,8 @@ left_over AS (
 -- Lines of one class may be redeemed at the same stores.
 claim AS MATERIALIZED (
     SELECT
-        CASE WHEN s.crosses THEN concat(s.product_id, chr(30), v.known_from, chr(30), array_to_string(s.applicable_store_ids, chr(31)))
+        CASE WHEN s.crosses THEN concat(s.product_id, chr(30), v.known_from, chr(30),
+            array_to_string(s.applicable_store_ids, chr(31)))
             ELSE s.sold_store_id END AS class,
         s.crosses, s.product_id, s.sold_store_id, v.known_from,
         CASE WHEN s.crosses THEN array_to_string(s.applicable_store_ids, chr(31)) END AS listed,
@@ -79,7 +87,8 @@ claim AS MATERIALIZED (
         s.owed_at_list_fen
     FROM (
         SELECT
-            l.units, l.owed_at_paid_fen, l.owed_at_list_fen, o.entitlement_id, o.product_id, o.sold_store_id, o.applicable_store_ids,
+            l.units, l.owed_at_paid_fen, l.owed_at_list_fen, o.entitlement_id, o.product_id, o.sold_store_id,
+            o.applicable_store_ids,
             o.member_id, o.occurred_at, w.crossing AND coalesce(o.head_office_product, false)
                 AND coalesce(o.product_type, '') IN ('booking', 'card', 'punch_card') AS crosses
         FROM left_over AS l
@@ -107,7 +116,8 @@ class AS MATERIALIZED (
 allowed AS MATERIALIZED (
     SELECT l.class, l.store_id
     FROM (
-        SELECT class, product_id, known_from, crosses, unnest(string_to_array(listed, chr(31))) AS store_id FROM class WHERE crosses
+        SELECT class, product_id, known_from, crosses,
+        unnest(string_to_array(listed, chr(31))) AS store_id FROM class WHERE crosses
         UNION
         SELECT c.class, c.product_id, c.known_from, c.crosses, d.store_id
         FROM class AS c
@@ -174,7 +184,8 @@ lost AS (
             store_id, holder, sum(CASE WHEN far THEN 0 ELSE units END) AS stranded_units,
             sum(CASE WHEN far THEN 0 ELSE owed_at_paid_fen END) AS stranded_at_paid_fen,
             sum(CASE WHEN far THEN 0 ELSE owed_at_list_fen END) AS stranded_at_list_fen,
-            sum(CASE WHEN far THEN units ELSE 0 END) AS far_units, sum(CASE WHEN far THEN owed_at_paid_fen ELSE 0 END) AS far_at_paid_fen,
+            sum(CASE WHEN far THEN units ELSE 0 END) AS far_units,
+            sum(CASE WHEN far THEN owed_at_paid_fen ELSE 0 END) AS far_at_paid_fen,
             sum(CASE WHEN far THEN owed_at_list_fen ELSE 0 END) AS far_at_list_fen
         FROM (
             SELECT
@@ -207,8 +218,10 @@ wallet AS (
         FROM (
             SELECT
                 store_id, member_id,
-                sum(CASE WHEN part = 'principal' AND movement NOT IN ('redeemed', 'reversed') THEN change_fen ELSE 0 END) AS paid_fen,
-                sum(CASE WHEN part = 'bonus' AND movement NOT IN ('redeemed', 'reversed') THEN change_fen ELSE 0 END) AS bonus_fen,
+                sum(CASE WHEN part = 'principal' AND movement NOT IN ('redeemed', 'reversed') THEN change_fen
+                    ELSE 0 END) AS paid_fen,
+                sum(CASE WHEN part = 'bonus' AND movement NOT IN ('redeemed', 'reversed') THEN change_fen
+                    ELSE 0 END) AS bonus_fen,
                 -sum(CASE WHEN movement IN ('redeemed', 'reversed') THEN change_fen ELSE 0 END) AS consumed_fen
             FROM liability_entries
             WHERE part IN ('principal', 'bonus') AND product_id = 'stored_value' AND $product IS NULL
@@ -220,7 +233,8 @@ wallet AS (
 SELECT
     s.store_id, s.name AS store_name, s.legal_entity_id, coalesce(l.holders_stranded, 0) AS holders_stranded,
     coalesce(l.units_stranded, 0) AS units_stranded, coalesce(l.owed_at_paid_fen, 0) AS owed_at_paid_fen,
-    coalesce(l.owed_at_list_fen, 0) AS owed_at_list_fen, coalesce(l.holders_far, 0) AS holders_far, coalesce(l.units_far, 0) AS units_far,
+    coalesce(l.owed_at_list_fen, 0) AS owed_at_list_fen, coalesce(l.holders_far, 0) AS holders_far,
+    coalesce(l.units_far, 0) AS units_far,
     coalesce(l.far_owed_at_paid_fen, 0) AS far_owed_at_paid_fen, coalesce(l.far_owed_at_list_fen, 0) AS far_owed_at_list_fen,
     coalesce(w.holders, 0) AS stored_value_holders, coalesce(w.owed_fen, 0) AS stored_value_fen,
     coalesce(l.owed_at_paid_fen, 0) + coalesce(w.owed_fen, 0) AS exposure_at_paid_fen,

@@ -1,14 +1,16 @@
 -- breakage_flow
 -- Title: What became of each month's sales, month by month
 -- Grain: selling store × product × month of sale × month in which something became of it (R13).
--- Empty unless a breakage policy looks at completed cohorts. Months are counted from year 0: year × 12 + month − 1. Amounts are
+-- Empty unless a breakage policy looks at completed cohorts. Months are counted from year 0: year × 12 + month − 1.
+--    Amounts are
 --    what was paid, with VAT: sold, refunded, redeemed (less what was reversed), expired (income by the expiry policy), owed
 --    (expired and still owed). vat_rate_bp is that of the sales, 0 where nothing was sold.
 -- Stored value is left out, and so are opening balances: the month of their sale is not known.
 -- No policy, no types: the logs are then not read. The small side of a join stands first, which is the hashed one.
 WITH wanted AS (
     SELECT unnest(['sold', 'redeemed', 'reversed', 'refunded', 'expired']) AS type
-    FROM (SELECT DISTINCT kind FROM policies WHERE kind = 'breakage_policy' AND rule_kind = 'completed_cohorts' AND store_id IS NULL)
+    FROM (SELECT DISTINCT kind FROM policies WHERE kind = 'breakage_policy' AND rule_kind = 'completed_cohorts'
+        AND store_id IS NULL)
 ),
 flow AS (
     SELECT
@@ -51,7 +53,8 @@ flow AS (
 )
 SELECT
     sold_store_id, product_id, sold_month, month, max(product_type) AS product_type, max(vat_rate_bp) AS vat_rate_bp,
-    sum(sold_fen) AS sold_fen, sum(refunded_fen) AS refunded_fen, sum(redeemed_fen) AS redeemed_fen, sum(expired_fen) AS expired_fen,
+    sum(sold_fen) AS sold_fen, sum(refunded_fen) AS refunded_fen, sum(redeemed_fen) AS redeemed_fen,
+    sum(expired_fen) AS expired_fen,
     sum(owed_fen) AS owed_fen
 FROM flow
 GROUP BY sold_store_id, product_id, sold_month, month

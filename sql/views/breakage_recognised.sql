@@ -14,21 +14,24 @@ WITH store AS (
         SELECT f.*, coalesce(s.legal_entity_id, '') AS legal_entity_id
         FROM breakage_flow AS f
         LEFT JOIN stores AS s ON s.store_id = f.sold_store_id
-    ) AS f ON f.product_id = c.product_id AND f.legal_entity_id = c.legal_entity_id AND f.sold_month = c.sold_month AND f.month <= c.month
+    ) AS f ON f.product_id = c.product_id AND f.legal_entity_id = c.legal_entity_id AND f.sold_month = c.sold_month
+        AND f.month <= c.month
     WHERE c.recognised_fen > 0 AND c.remaining_fen > 0
     GROUP BY c.product_id, c.legal_entity_id, c.sold_month, c.month, f.sold_store_id
 ),
 dealt AS (
     SELECT
         *,
-        CAST((CAST(recognised_fen AS DECIMAL(20, 0)) * remaining_fen - (CAST(recognised_fen AS DECIMAL(20, 0)) * remaining_fen) % cohort_fen)
+        CAST((CAST(recognised_fen AS DECIMAL(20, 0)) * remaining_fen
+            - (CAST(recognised_fen AS DECIMAL(20, 0)) * remaining_fen) % cohort_fen)
             / cohort_fen AS BIGINT) AS floor_fen
     FROM store
 ),
 level AS (
     SELECT
         product_id, store_id, sold_month, month, newest_month,
-        floor_fen + CASE WHEN store_id = max(store_id) OVER cohort THEN recognised_fen - sum(floor_fen) OVER cohort ELSE 0 END AS level_fen
+        floor_fen + CASE WHEN store_id = max(store_id) OVER cohort THEN recognised_fen - sum(floor_fen) OVER cohort
+            ELSE 0 END AS level_fen
     FROM dealt
     WINDOW cohort AS (PARTITION BY product_id, legal_entity_id, sold_month, month)
 ),
@@ -42,6 +45,7 @@ change AS (
 )
 SELECT
     store_id, product_id, sold_month, change_month AS month, moved_fen AS change_fen,
-    CAST(CAST(make_date(CAST((change_month + 1) / 12 AS INT), CAST((change_month + 1) % 12 + 1 AS INT), 1) AS INT) - 1 AS DATE) AS business_day
+    CAST(CAST(make_date(CAST((change_month + 1) / 12 AS INT), CAST((change_month + 1) % 12 + 1 AS INT), 1) AS INT)
+        - 1 AS DATE) AS business_day
 FROM change
 WHERE moved_fen <> 0

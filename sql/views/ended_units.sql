@@ -1,7 +1,8 @@
 -- ended_units
 -- Title: Units that ended otherwise than by redemption
 -- Grain: event that refunded units, let them expire, or moved them into another store's liability (R6, R12).
--- store_id is the store that owed them: the seller, or the one the whole entitlement was transferred to before. movement is the
+-- store_id is the store that owed them: the seller, or the one the whole entitlement was transferred to before. movement
+--    is the
 --    event's type, or expired_owed where no expiry policy made the expiry income: the money stays owed.
 -- wallet: stored value, which has no units; bonus_fen is what of its bonus the event names.
 WITH handed AS (
@@ -30,15 +31,13 @@ expiry AS (
         AND (p.legal_entity_id IS NULL OR p.legal_entity_id = c.legal_entity_id)
     JOIN (
         SELECT from_at, lead(from_at) OVER (ORDER BY from_at) AS until_at
-        FROM (
-            SELECT effective_from AS from_at FROM policies WHERE kind = 'expiry_policy'
-            UNION
-            SELECT effective_until FROM policies WHERE kind = 'expiry_policy' AND effective_until IS NOT NULL
-        )
+        FROM (SELECT DISTINCT unnest([effective_from, effective_until]) AS from_at FROM policies WHERE kind = 'expiry_policy')
+        WHERE from_at IS NOT NULL
     ) AS t ON p.effective_from <= t.from_at AND (p.effective_until IS NULL OR p.effective_until > t.from_at)
     GROUP BY c.sold_store_id, c.product_id, c.product_type, t.from_at, t.until_at
 ),
--- A refund or a transfer may leave out what its sale says. Under names of their own: a filter on the joined rows, pushed below
+-- A refund or a transfer may leave out what its sale says. Under names of their own: a filter on the joined rows, pushed
+--    below
 -- the join, takes columns of one name for one.
 named AS (
     SELECT s.entitlement_id, s.product_id AS sale_product_id, s.product_type AS sale_type, s.kind AS sale_kind

@@ -1,14 +1,16 @@
 -- liability_entries
 -- Title: Movements of what stores owe for prepayments
 -- Grain: change that one event makes to one part of one store's liability (R12); a transfer between stores has two.
--- change_fen is the change, + what is owed more and − what less; units likewise, null for stored value. carrying_fen is what the event
+-- change_fen is the change, + what is owed more and − what less; units likewise, null for stored value. carrying_fen is
+--    what the event
 --    gave up where that is not the change: expired_owed keeps it owed, because no expiry policy made it income.
 -- movement: opened (balance of a former system), sold, redeemed, reversed, refunded (cash_fen of it was paid back), expired,
 --    expired_owed, transferred, adjusted (a correction of −500 to a redemption's value leaves 500 more owed).
 -- part: paid for what is sold in units; principal and bonus of stored value, which is one product, stored_value, because a
 --    payment drawn from it does not say from which; it is spent only where it was sold (R3). A draw counts as redeemed.
 -- A refund or an expiry of stored value takes the bonus that it names.
--- valid_until is the end that a sale or a use says; list_price_fen what a unit taken costs singly, below 0 where it was given back.
+-- valid_until is the end that a sale or a use says; list_price_fen what a unit taken costs singly, below 0 where it was
+--    given back.
 -- store_id is the store that owes: the seller, or the one the whole entitlement was transferred to.
 WITH handed AS (
     SELECT
@@ -63,7 +65,8 @@ WHERE type = 'sold' AND principal_fen <> 0 AND coalesce(product_type, kind, '') 
 UNION ALL
 SELECT
     source, event_id, occurred_at, business_day, sold_store_id AS store_id, 'stored_value' AS product_id, 'bonus' AS part,
-    CASE WHEN coalesce(product_type, kind, '') <> 'stored_value' THEN 'redeemed' WHEN type = 'sold' THEN 'sold' ELSE 'opened' END AS movement,
+    CASE WHEN coalesce(product_type, kind, '') <> 'stored_value' THEN 'redeemed' WHEN type = 'sold' THEN 'sold'
+        ELSE 'opened' END AS movement,
     CAST(NULL AS BIGINT) AS units,
     CASE WHEN coalesce(product_type, kind, '') = 'stored_value' THEN bonus_fen ELSE -bonus_fen END AS change_fen, 0 AS cash_fen,
     0 AS carrying_fen, order_id, entitlement_id, CAST(NULL AS INT) AS unit_ordinal, member_id,
@@ -75,19 +78,23 @@ UNION ALL
 -- A transfer has two legs, stored value with a bonus twice as many: 1 main, 2 its other end, 3 bonus, 4 its other end.
 SELECT
     source, event_id, occurred_at, business_day,
-    CASE WHEN leg IN (2, 4) THEN to_store_id WHEN movement = 'transferred' THEN coalesce(from_store_id, store_id) ELSE store_id END AS store_id,
+    CASE WHEN leg IN (2, 4) THEN to_store_id WHEN movement = 'transferred' THEN coalesce(from_store_id, store_id)
+        ELSE store_id END AS store_id,
     CASE WHEN wallet THEN 'stored_value' ELSE product_id END AS product_id,
     CASE WHEN leg > 2 THEN 'bonus' WHEN wallet THEN 'principal' ELSE 'paid' END AS part, movement,
     CASE WHEN wallet THEN NULL WHEN leg = 2 THEN units ELSE -units END AS units,
-    CASE WHEN movement = 'expired_owed' THEN 0 WHEN leg = 1 THEN -carrying_fen WHEN leg = 2 THEN carrying_fen WHEN leg = 3 THEN -bonus_fen
+    CASE WHEN movement = 'expired_owed' THEN 0 WHEN leg = 1 THEN -carrying_fen WHEN leg = 2 THEN carrying_fen
+        WHEN leg = 3 THEN -bonus_fen
         ELSE bonus_fen END AS change_fen,
-    CASE WHEN leg = 1 THEN cash_fen ELSE 0 END AS cash_fen, CASE WHEN leg > 2 THEN bonus_fen ELSE carrying_fen END AS carrying_fen,
+    CASE WHEN leg = 1 THEN cash_fen ELSE 0 END AS cash_fen,
+    CASE WHEN leg > 2 THEN bonus_fen ELSE carrying_fen END AS carrying_fen,
     order_id, entitlement_id, CAST(NULL AS INT) AS unit_ordinal, member_id, CAST(NULL AS VARCHAR) AS redeemed_store_id, reason,
     arrow_cast(NULL, 'Timestamp(Microsecond, Some("UTC"))') AS valid_until, CAST(NULL AS BIGINT) AS list_price_fen
 FROM (
     SELECT
         *,
-        unnest(CASE WHEN movement = 'transferred' AND wallet AND bonus_fen <> 0 THEN [1, 2, 3, 4] WHEN movement = 'transferred' THEN [1, 2]
+        unnest(CASE WHEN movement = 'transferred' AND wallet AND bonus_fen <> 0 THEN [1, 2, 3, 4]
+            WHEN movement = 'transferred' THEN [1, 2]
             WHEN wallet AND bonus_fen <> 0 THEN [1, 3] ELSE [1] END) AS leg
     FROM ended_units
 )
