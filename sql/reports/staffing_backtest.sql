@@ -112,32 +112,40 @@ test AS MATERIALIZED (
     ) AS e ON e.store_id = t.store_id AND e.for_day = t.day AND e.hour = t.hour
     WHERE t.ago < $weeks_held AND e.n >= 9 AND CAST(ceil($q * (e.n + 1) - 1e-9) AS BIGINT) <= e.n
 ),
+-- Store and skill as a number: what is learnt from is many rows, each with one number that says what it foretells.
+pair AS MATERIALIZED (
+    SELECT store_id, skill, CAST(row_number() OVER (ORDER BY store_id, skill) AS BIGINT) AS pair
+    FROM (SELECT DISTINCT store_id, skill FROM demand WHERE $skill IS NULL OR skill = $skill)
+),
 learnt AS MATERIALIZED (
-    SELECT d.store_id, d.skill, d.for_day, d.hour, d.minutes, t.n, t.nth
+    SELECT (pair * 100000 + day + 7 * later) * 24 + hour AS target, minutes
     FROM (
         SELECT
-            store_id, skill, hour, minutes, day + 7 * unnest(generate_series(
-                greatest(CAST(1 AS BIGINT), (last_day - day) / 7 - $weeks_held + 1), least(CAST($weeks AS BIGINT), (last_day - day) / 7)
-            )) AS for_day
-        FROM demand
-        WHERE $skill IS NULL OR skill = $skill
-    ) AS d
-    JOIN test AS t ON t.store_id = d.store_id AND t.day = d.for_day AND t.hour = d.hour
+            pair, day, hour, minutes,
+            unnest(generate_series(greatest(CAST(1 AS BIGINT), ago - $weeks_held + 1), least(CAST($weeks AS BIGINT), ago))) AS later
+        FROM (
+            SELECT p.pair, d.day, d.hour, CAST(d.minutes AS INT) AS minutes, (d.last_day - d.day) / 7 AS ago
+            FROM demand AS d
+            JOIN pair AS p ON p.store_id = d.store_id AND p.skill = d.skill
+        )
+    )
 ),
+-- Every foretold hour of every skill, with what its dates had.
 seen AS MATERIALIZED (
-    SELECT store_id, skill, for_day, hour, n, nth, count(*) AS days, sum(minutes) AS minutes
-    FROM learnt
-    GROUP BY store_id, skill, for_day, hour, n, nth
+    SELECT
+        t.store_id, p.skill, t.day, t.hour, t.n, t.nth, (p.pair * 100000 + t.day) * 24 + t.hour AS target,
+        coalesce(l.days, 0) AS days, coalesce(l.minutes, 0) AS minutes
+    FROM test AS t
+    JOIN pair AS p ON p.store_id = t.store_id
+    LEFT JOIN (SELECT target, count(*) AS days, sum(minutes) AS minutes FROM learnt GROUP BY target) AS l
+        ON l.target = (p.pair * 100000 + t.day) * 24 + t.hour
 ),
 -- Days without demand are not stored: of the n smallest, the first n − days are zero.
 quantile AS (
-    SELECT
-        l.store_id, l.skill, l.for_day, l.hour,
-        nearest_rank(CAST(l.minutes AS DOUBLE), CAST(s.nth - (s.n - s.days) AS DOUBLE) / s.days) AS q_minutes
-    FROM learnt AS l
-    JOIN seen AS s ON s.store_id = l.store_id AND s.skill = l.skill AND s.for_day = l.for_day AND s.hour = l.hour
-    WHERE s.nth > s.n - s.days
-    GROUP BY l.store_id, l.skill, l.for_day, l.hour
+    SELECT l.target, nearest_rank(CAST(l.minutes AS DOUBLE), CAST(s.nth - (s.n - s.days) AS DOUBLE) / s.days) AS q_minutes
+    FROM (SELECT target, n, nth, days FROM seen WHERE nth > n - days) AS s
+    JOIN learnt AS l ON l.target = s.target
+    GROUP BY l.target
 ),
 last_year AS MATERIALIZED (
     SELECT store_id, coalesce(skill, '') AS skill, CAST(business_day AS INT) + 364 AS day, hour, sum(minutes) AS minutes
@@ -146,22 +154,20 @@ last_year AS MATERIALIZED (
         AND business_day < CAST(CAST($today AS INT) - 364 AS DATE) AND ($store IS NULL OR store_id = $store)
     GROUP BY 1, 2, 3, 4
 ),
--- What was foretold and what came, for each skill that the store had any demand for.
+-- What was foretold and what came.
 outcome AS (
     SELECT
-        t.store_id, k.skill, CAST(coalesce(d.minutes, 0) AS DOUBLE) AS minutes, coalesce(u.q_minutes, 0) AS q_minutes,
-        coalesce(CAST(s.minutes AS DOUBLE), 0) / t.n AS mean_minutes, y.store_id IS NOT NULL AS last_year,
+        s.store_id, s.skill, CAST(coalesce(d.minutes, 0) AS DOUBLE) AS minutes, coalesce(u.q_minutes, 0) AS q_minutes,
+        CAST(s.minutes AS DOUBLE) / s.n AS mean_minutes, y.store_id IS NOT NULL AS last_year,
         CASE
             WHEN y.store_id IS NOT NULL THEN CAST(coalesce(b.minutes, 0) AS DOUBLE)
-            ELSE coalesce(CAST(s.minutes AS DOUBLE), 0) / t.n
+            ELSE CAST(s.minutes AS DOUBLE) / s.n
         END AS baseline_minutes
-    FROM test AS t
-    JOIN (SELECT DISTINCT store_id, skill FROM demand WHERE $skill IS NULL OR skill = $skill) AS k ON k.store_id = t.store_id
-    LEFT JOIN demand AS d ON d.store_id = t.store_id AND d.skill = k.skill AND d.day = t.day AND d.hour = t.hour
-    LEFT JOIN seen AS s ON s.store_id = t.store_id AND s.skill = k.skill AND s.for_day = t.day AND s.hour = t.hour
-    LEFT JOIN quantile AS u ON u.store_id = t.store_id AND u.skill = k.skill AND u.for_day = t.day AND u.hour = t.hour
-    LEFT JOIN (SELECT DISTINCT store_id, day FROM last_year) AS y ON y.store_id = t.store_id AND y.day = t.day
-    LEFT JOIN last_year AS b ON b.store_id = t.store_id AND b.skill = k.skill AND b.day = t.day AND b.hour = t.hour
+    FROM seen AS s
+    LEFT JOIN demand AS d ON d.store_id = s.store_id AND d.skill = s.skill AND d.day = s.day AND d.hour = s.hour
+    LEFT JOIN quantile AS u ON u.target = s.target
+    LEFT JOIN (SELECT DISTINCT store_id, day FROM last_year) AS y ON y.store_id = s.store_id AND y.day = s.day
+    LEFT JOIN last_year AS b ON b.store_id = s.store_id AND b.skill = s.skill AND b.day = s.day AND b.hour = s.hour
 )
 SELECT
     key, hours, sum(hours_tested) AS hours_tested, sum(hours_at_or_under) AS hours_at_or_under, sum(hours_under) AS hours_under,
