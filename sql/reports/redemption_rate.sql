@@ -41,6 +41,12 @@ sold AS (
         AND ($store IS NULL OR sold_store_id = $store) AND ($product IS NULL OR product_id = $product)
     GROUP BY 1, 2, 3
 ),
+-- Few, and known to be few: they are the hashed side of what follows.
+reversal AS MATERIALIZED (
+    SELECT DISTINCT source, original_event_id
+    FROM log.redemptions
+    WHERE type = 'reversed' AND business_day >= $from AND ($product IS NULL OR product_id = $product)
+),
 -- The day of the sale is that of sold_at at the redemption's offset: a redemption stands alone.
 used AS (
     SELECT
@@ -50,7 +56,9 @@ used AS (
         SELECT
             sold_store_id, product_id, product_type, CAST(business_day AS INT) AS redeemed_day,
             CAST((CAST(sold_at AS BIGINT) / 1000000 + (CAST(utc_offset_min AS BIGINT) - 240) * 60) / 86400 AS INT) AS sold_day
-        FROM standing_redemptions
+        FROM reversal AS v
+        RIGHT ANTI JOIN (SELECT * FROM log.redemptions WHERE type = 'redeemed') AS e
+            ON v.original_event_id = e.event_id AND v.source = e.source
         WHERE sold_at IS NOT NULL AND coalesce(product_type, '') <> 'stored_value'
             AND business_day BETWEEN $from AND CAST(CAST($to AS INT) + $age AS DATE)
             AND ($store IS NULL OR sold_store_id = $store) AND ($product IS NULL OR product_id = $product)

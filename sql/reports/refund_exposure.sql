@@ -63,7 +63,7 @@ switch AS (
     WHERE effective_from <= now() AND (effective_until IS NULL OR effective_until > now())
 ),
 -- Order lines with units left, and R6's two readings of what is owed for them.
-left_over AS (
+left_over AS MATERIALIZED (
     SELECT
         entitlement_id, sum(units) AS units, max(valid_until) AS valid_until,
         greatest(sum(change_fen) - sum(CASE WHEN movement = 'expired_owed' THEN carrying_fen ELSE 0 END), 0) AS owed_at_paid_fen,
