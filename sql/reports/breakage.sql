@@ -41,7 +41,7 @@ WITH cohort AS MATERIALIZED (
     WHERE ($product IS NULL OR product_id = $product) AND ($entity IS NULL OR legal_entity_id = $entity)
 )
 SELECT
-    c.product_id, p.name AS product_name, c.legal_entity_id,
+    c.product_id, p.name AS product_name, nullif(c.legal_entity_id, '') AS legal_entity_id,
     make_date(CAST(c.sold_month / 12 AS INT), CAST(c.sold_month % 12 + 1 AS INT), 1) AS sold_in,
     make_date(CAST(c.month / 12 AS INT), CAST(c.month % 12 + 1 AS INT), 1) AS month,
     c.price_fen, c.redeemed_fen, c.remaining_fen, c.expected_fen,
