@@ -20,16 +20,14 @@
 -- Formula redemption_rate: CAST(cohort_redeemed AS DOUBLE) / nullif(cohort_units, 0)
 -- Formula usage: card_units / nullif(holder_months, 0)
 -- Chart: line sold_in redemption_rate
--- R21, from the side of the sale: redemption_rate = units redeemed within the age / units sold at least the age ago, both
---    of what was
---    sold in the row's period, wherever they were redeemed. What was reversed since does not count (R7). Day of sale + age is
---    the last day that counts. Stored value, which has no units, is left out. The rate is null where nothing is old enough
---    yet.
+-- R21, from the side of the sale: redemption_rate = units redeemed within the age / units sold at least the age ago, both of
+--    what was sold in the row's period, wherever they were redeemed. What was reversed since does not count (R7). Day of
+--    sale + age is the last day that counts. Stored value, which has no units, is left out. The rate is null where nothing
+--    is old enough yet.
 -- units_sold − cohort_units are too young to be counted.
 -- usage = card_units / holder_months over the same cohort and the same first days of it: units of cards and punch cards
---    redeemed
---    within the age, per 30 days on which a member held such a card, valid and with a unit left; a member with two of them in
---    a row holds once. Anonymous sales are a holder each.
+--    redeemed within the age, per 30 days on which a member held such a card, valid and with a unit left; a member with two
+--    of them in a row holds once. Anonymous sales are a holder each.
 WITH store AS MATERIALIZED (
     SELECT store_id, name, city, today FROM stores
 ),
