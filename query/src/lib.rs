@@ -14,6 +14,7 @@ mod files;
 mod follow;
 mod guard;
 mod lake;
+mod library;
 mod log_tail;
 mod materialize;
 pub mod output;

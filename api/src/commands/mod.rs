@@ -98,6 +98,11 @@ pub fn progress(total: u64, what: &'static str) -> indicatif::ProgressBar {
     indicatif::ProgressBar::new(total).with_style(style.unwrap_or_else(|_| indicatif::ProgressStyle::default_bar()))
 }
 
+/// An engine for one answer, with the relations and reports of the setup's folder.
+pub fn engine(setup: &Setup) -> query::Result<query::Engine> {
+    query::Engine::new(query::EngineConfig::default(), std::sync::Arc::new(event::SystemClock), Some(&setup.sql))
+}
+
 /// What the folder and its log hold now, read without a lock, also beside running processes.
 pub async fn view(setup: &Setup) -> Result<std::sync::Arc<query::View>, Box<dyn std::error::Error + Send + Sync>> {
     match &setup.log {

@@ -1,10 +1,8 @@
 //! `hexiao report`: a report over a data folder, or the list of them.
 
 use std::path::PathBuf;
-use std::sync::Arc;
 
-use event::SystemClock;
-use query::{Engine, EngineConfig, Format};
+use query::Format;
 
 use super::Done;
 use crate::config::Setup;
@@ -45,14 +43,15 @@ pub struct Args {
     /// How to print the rows: table, csv, csv-bom, json, arrow or parquet. Money is fen in the last three, else yuan.
     #[arg(long, default_value = "table")]
     format: Format,
-    /// Folder with further `views` and `reports`.
+    /// Folder with further `views` and `reports`, instead of the configured one.
     #[arg(long, value_name = "DIR")]
     sql: Option<PathBuf>,
 }
 
 /// Runs the report.
 pub async fn run(setup: &Setup, args: Args) -> Done {
-    let engine = Engine::new(EngineConfig::default(), Arc::new(SystemClock), args.sql.as_deref())?;
+    let setup = &Setup { sql: args.sql.unwrap_or_else(|| setup.sql.clone()), ..setup.clone() };
+    let engine = super::engine(setup)?;
     if args.name == "list" {
         for report in engine.reports() {
             println!("{} — {}\n  one row per {}", report.name, report.title, report.grain);
@@ -60,6 +59,9 @@ pub async fn run(setup: &Setup, args: Args) -> Done {
                 let default = p.default.as_ref().map_or("required".to_owned(), |d| format!("default {d}"));
                 println!("  {} ({default}): {}", p.name, p.doc);
             }
+        }
+        for (file, problem) in engine.left_out() {
+            eprintln!("left out {file}: {problem}");
         }
         return Ok(());
     }
