@@ -16,7 +16,7 @@ use tokio::time::Instant;
 use crate::log_tail::{LogTail, unreadable};
 use crate::repeats::stands_in_tail;
 use crate::view::View;
-use crate::{Error, Result, Views};
+use crate::{Error, Result, Views, pool};
 
 /// Doublings of `retry_after` while the same thing keeps failing.
 const RETRY_DOUBLINGS: u32 = 5;
@@ -25,7 +25,9 @@ const RETRY_DOUBLINGS: u32 = 5;
 #[derive(Clone, Copy, Debug)]
 pub struct FollowConfig {
     /// Reading stops while the tail is this large: while nobody commits, memory must not fill. Answers stay right and grow
-    /// older. Twice as much is in memory at most: what duplicates are found by is kept beside what queries see.
+    /// older. Twice as much is in memory at most: what duplicates are found by is kept beside what queries see. An eighth of
+    /// what the process may use, at least 256 MiB: the processes that commit keep up to 128 MiB each, and reading must not
+    /// stop before they commit.
     pub tail_bytes: usize,
     /// Bytes of the log, as stored, decoded at a time: 1 MiB of compressed segments is about 25,000 events, 0.1 s of work,
     /// so that a live event never waits long behind a bulk load.
@@ -48,7 +50,7 @@ pub struct FollowConfig {
 impl Default for FollowConfig {
     fn default() -> Self {
         FollowConfig {
-            tail_bytes: 256 << 20,
+            tail_bytes: (pool::machine_memory() / 8).max(256 << 20),
             read_bytes: 1 << 20,
             look_every: Duration::from_millis(200),
             patience: Duration::from_secs(1),
