@@ -36,7 +36,7 @@ use crate::pool::StatementPool;
 use crate::schemas::{CATALOG, Scope};
 use crate::source::Source;
 use crate::view::View;
-use crate::{Error, Result, beside, explain, guard, materialize, period, pool, system, tail, udf};
+use crate::{Error, Result, beside, explain, guard, materialize, period, pool, pushdown, system, tail, udf};
 
 /// Limits of the engine, each with its reason.
 #[derive(Clone, Debug)]
@@ -132,7 +132,12 @@ impl Engine {
         options.optimizer.hash_join_single_partition_threshold = 128 << 20;
         options.optimizer.hash_join_single_partition_threshold_rows = 2_000_000;
         let mut base =
-            SessionStateBuilder::new().with_config(session).with_runtime_env(Arc::new(runtime)).with_default_features().build();
+            SessionStateBuilder::new()
+            .with_config(session)
+            .with_runtime_env(Arc::new(runtime))
+            .with_default_features()
+            .with_physical_optimizer_rules(pushdown::rules())
+            .build();
         register(&mut base)?;
         let turns = Arc::new(Semaphore::new(config.running));
         Ok(Engine { config, clock, base, library, turns, waiting: AtomicUsize::new(0) })

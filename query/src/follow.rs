@@ -35,8 +35,9 @@ pub struct FollowConfig {
     /// New versions are looked for this often: one stat per table. Freshness does not depend on it, the tail has the rows;
     /// sooner frees the tail sooner.
     pub look_every: Duration,
-    /// Commits beyond what was read are shown once that is read too, or after this time without it: reading is usually
-    /// milliseconds behind, and beginning anew reads the month's ids again.
+    /// Commits beyond what was read are shown once that is read too, or after this time without it, by beginning anew. That
+    /// reads the month's ids and what is not committed again, a second of work under load, after which there is as much to
+    /// catch up with: less patience than several times that would begin anew for ever.
     pub patience: Duration,
     /// The lake's logs are listed this often, which finds versions beyond those that log clean-up took away, and partitions
     /// that could not be read are tried again.
@@ -53,7 +54,7 @@ impl Default for FollowConfig {
             tail_bytes: (pool::machine_memory() / 8).max(256 << 20),
             read_bytes: 1 << 20,
             look_every: Duration::from_millis(200),
-            patience: Duration::from_secs(1),
+            patience: Duration::from_secs(10),
             look_thoroughly_every: Duration::from_secs(30),
             retry_after: Duration::from_secs(1),
             cached_ids: IntakeConfig::default().cached_ids,

@@ -22,6 +22,7 @@ mod params;
 mod period;
 mod pool;
 mod provider;
+mod pushdown;
 pub mod reader;
 mod repeats;
 mod schemas;
