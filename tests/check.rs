@@ -247,21 +247,29 @@ fn what_a_till_recorded_is_named_row_by_row() {
 #[test]
 fn a_ledger_restored_from_a_backup_is_named() {
     let folder = tempfile::tempdir().unwrap();
-    let (data, backup) = (folder.path().join("data"), folder.path().join("backup.sqlite"));
+    let (data, backup) = (folder.path().join("data"), folder.path().join("backup"));
     let server = Server::start_with(&data, "", &[]);
     let (head, codes) = till(&server);
     redeem(&head, "redeem-0", &codes[0]);
     let key = server.key.clone();
     server.stop();
-    std::fs::copy(data.join("ledger.sqlite"), &backup).unwrap();
+    // A copy of the file alone would lack what is in its write-ahead log.
+    let copy = |from: &Path, to: &Path| {
+        std::fs::create_dir_all(to).unwrap();
+        for file in ["ledger.sqlite", "ledger.sqlite-wal"] {
+            let _ = std::fs::remove_file(to.join(file));
+            if from.join(file).exists() {
+                std::fs::copy(from.join(file), to.join(file)).unwrap();
+            }
+        }
+    };
+    copy(&data, &backup);
     let server = Server::start_with(&data, &key, &[]);
     let lost = redeem(&server.head_office(), "redeem-1", &codes[1]);
     server.stop();
     agrees(&data, &[]);
-    for file in ["ledger.sqlite-wal", "ledger.sqlite-shm"] {
-        let _ = std::fs::remove_file(data.join(file));
-    }
-    std::fs::copy(&backup, data.join("ledger.sqlite")).unwrap();
+    let _ = std::fs::remove_file(data.join("ledger.sqlite-shm"));
+    copy(&backup, &data);
     let (found, code) = rows(&data, &[]);
     assert_eq!(code, Some(1));
     let said = show(&found, &[(&lost, "LOST")]);

@@ -58,7 +58,9 @@ pub enum Error {
         known: i64,
     },
     /// The file is from an older build, and only its writer migrates it.
-    #[error("the ledger {path} has format {found} and no totals yet: the next `hexiao serve` or `hexiao demo` on it adds them")]
+    #[error(
+        "the ledger {path} has format {found} and no totals yet: the next process that writes it adds them, such as `hexiao serve`"
+    )]
     Older {
         /// The file.
         path: PathBuf,

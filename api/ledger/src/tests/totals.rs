@@ -51,7 +51,7 @@ async fn totals_are_those_of_the_log() {
     expect_test::expect![[r#"
         S1 2026-05-06 redeemed: 2 events, 2 units, 5314 fen
         S1 2026-05-06 sold: 2 events, 8 units, 19900 fen
-        S1 2026-06-05 expired: 1 events, 4 units, 7920 fen
+        S1 2026-06-06 expired: 1 events, 4 units, 7920 fen
         S1 2026-06-30 sold: 1 events, 3 units, 10000 fen
         S2 2026-05-06 redeemed: 2 events, 2 units, 6666 fen
         S2 2026-05-06 sold: 1 events, 2 units, 5000 fen"#]]
