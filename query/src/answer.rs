@@ -7,6 +7,7 @@ use std::sync::Arc;
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use futures::{Stream, TryStreamExt};
+use serde::Serialize;
 
 use crate::Result;
 use crate::source::Source;
@@ -21,10 +22,25 @@ pub struct Answer {
     pub schema: SchemaRef,
     /// How fresh it is.
     pub freshness: Freshness,
+    /// What was asked, if it was a report.
+    pub about: Option<About>,
     /// How to show it to people.
     pub presentation: Presentation,
     /// The rows.
     pub rows: Rows,
+}
+
+/// What a report was asked, so that the same can be asked again.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct About {
+    /// The report.
+    pub report: String,
+    /// The version of its definition: equal texts of the report and of the relations it uses have equal ones.
+    pub definition: String,
+    /// Every parameter that had a value, defaults and general ones included.
+    pub parameters: BTreeMap<String, String>,
+    /// Messages recorded since the period began that could not be events: what the answer may lack.
+    pub dead_letters: u64,
 }
 
 /// What a report's header says about showing it (R23).
@@ -40,6 +56,12 @@ impl Answer {
     /// All rows.
     pub async fn collect(self) -> Result<Vec<RecordBatch>> {
         self.rows.try_collect().await
+    }
+
+    /// Other rows in the place of these.
+    pub(crate) fn with_rows(self, rows: RecordBatch) -> Self {
+        let schema = rows.schema();
+        Answer { schema, rows: Box::pin(futures::stream::iter([Ok(rows)])), ..self }
     }
 
     pub(crate) fn shown_as(mut self, source: &Source) -> Self {

@@ -1,5 +1,6 @@
 -- coverage_gap
 -- Title: Where applicable stores leave holders out
+-- Title zh: 覆盖缺口
 -- Grain: store × product that the store could perform and redeem more of; by store over all products where by is store.
 -- Roles: head_office
 -- Param product: text = none. Only this product.
@@ -7,7 +8,9 @@
 -- Param radius_m: number = 3000. How far a store may be from a home to cover it, in metres, great-circle.
 -- Param days: int = 90. Completed business days from which the rates are taken.
 -- Param by: product|store = product. Rows per store and product, or per store over all products.
+-- Key: store_id, product_id
 -- Additive: units_gained
+-- Chart: bars store_name expected_redemptions_30d
 -- Heading expected_redemptions_30d: expected redemptions in 30 days: upper estimate, associational
 -- Heading rate_covered: units per holder-month, covered homes
 -- Heading rate_uncovered: units per holder-month, uncovered homes

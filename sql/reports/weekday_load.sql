@@ -1,5 +1,6 @@
 -- weekday_load
 -- Title: Average load by weekday and hour
+-- Title zh: 各星期各时段平均客流
 -- Grain: store × ISO weekday of the business day × local hour; without the hour where per is day.
 -- Roles: head_office, store by $store
 -- Param from: day = today-91. First business day, inclusive.
@@ -7,7 +8,12 @@
 -- Param store: text = none. Only this store.
 -- Param product: text = none. Only this product.
 -- Param per: hour|day = hour. Whether rows are about hours or whole days.
+-- Key: store_id, weekday, hour
 -- Additive: units, today_units
+-- Drill units: redemption_records store=store_id, from=$from, to=$to
+-- Formula average: CAST(units AS DOUBLE) / nullif(days, 0)
+-- Formula regular_average: CAST(regular_units AS DOUBLE) / nullif(regular_days, 0)
+-- Chart: heat weekday hour average
 -- Heading average: units per open day
 -- Heading regular_average: units per open day without special days
 -- R14. days is the denominator of average: completed business days of that weekday on which that hour was open, between the

@@ -74,6 +74,10 @@ pub fn show(
     app.metrics.queried(kind, answer.is_ok(), started.elapsed());
     let answer = answer?;
     let mut headers = freshness_headers(&answer.freshness);
+    if let Some(about) = &answer.about {
+        headers.insert("hexiao-dead-letters", about.dead_letters.into());
+        headers.extend(HeaderValue::from_str(&about.definition).ok().map(|d| (HeaderName::from_static("hexiao-definition"), d)));
+    }
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(format.media_type()));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     // The head is sent by now: all that is left for a late failure is to break off, which clients notice.

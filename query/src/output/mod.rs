@@ -4,7 +4,7 @@
 //! the other formats leave it to headers and stderr.
 
 mod arrow_stream;
-mod cells;
+pub(crate) mod cells;
 mod csv;
 mod json;
 mod parquet_file;
@@ -80,7 +80,7 @@ impl FromStr for Format {
 
 /// Encodes an answer piece by piece. The table needs all rows first, to align them; the others stream.
 pub fn encode(answer: Answer, format: Format) -> Encoded {
-    let Answer { schema, freshness, presentation, rows } = answer;
+    let Answer { schema, freshness, about, presentation, rows } = answer;
     let encoder: Box<dyn Encoder> = match format {
         Format::Table => {
             let whole = async move {
@@ -90,7 +90,7 @@ pub fn encode(answer: Answer, format: Format) -> Encoded {
             return Box::pin(futures::stream::once(whole));
         }
         Format::Csv | Format::CsvWithBom => Box::new(csv::Csv::new(&schema, format == Format::CsvWithBom)),
-        Format::Json => Box::new(json::Json::new(&schema, &freshness)),
+        Format::Json => Box::new(json::Json::new(&schema, &freshness, about.as_ref())),
         Format::Arrow => match arrow_stream::ArrowStream::new(&schema) {
             Ok(encoder) => Box::new(encoder),
             Err(error) => return Box::pin(futures::stream::once(async move { Err(failed(format, error)) })),

@@ -26,7 +26,7 @@ fn answer(rows: usize) -> Answer {
     };
     let presentation =
         Presentation { additive: vec!["value_fen".to_owned()], headings: [("share".to_owned(), "estimate".to_owned())].into() };
-    Answer { schema: batch.schema(), freshness, presentation, rows: Box::pin(futures::stream::iter([Ok(batch)])) }
+    Answer { schema: batch.schema(), freshness, about: None, presentation, rows: Box::pin(futures::stream::iter([Ok(batch)])) }
 }
 
 async fn encoded(rows: usize, format: Format) -> Vec<u8> {
