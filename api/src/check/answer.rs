@@ -38,6 +38,7 @@ impl Checked {
         Ok(Answer {
             schema: batch.schema(),
             freshness: self.freshness.clone(),
+            about: None,
             presentation: Presentation::default(),
             rows: Box::pin(futures::stream::once(async { Ok(batch) })),
         })

@@ -110,6 +110,7 @@ pub async fn run(
     view: Arc<View>,
     later: Later,
 ) -> Result<Checked, Failure> {
+    let cut = Arc::new(cut);
     let lake = Lake { engine, view: &view, cut: &cut, days: &days };
     let mut of_lake = lake.totals().await?;
     let late: Vec<LakeRow> = lake.late(&later).await?.into_iter().filter(|row| later.includes(row)).collect();
@@ -123,7 +124,7 @@ pub async fn run(
     if let Later::Offsets(offsets) = &later {
         differences.extend(older(&view, offsets.end));
     }
-    let named = Named { lake: &lake, ledger: ledger.to_owned(), cut: &cut, later: &later };
+    let named = Named { lake: &lake, ledger: ledger.to_owned(), cut: cut.clone(), later: &later };
     let unnamed_days = named.name(findings, &mut differences).await?;
     differences.extend(lake.two_months().await?);
     differences.extend(lake.letters().await?);
@@ -152,7 +153,7 @@ fn all(ledger: &Totals, lake: &Totals) -> usize {
 struct Named<'a> {
     lake: &'a Lake<'a>,
     ledger: PathBuf,
-    cut: &'a Cut,
+    cut: Arc<Cut>,
     later: &'a Later,
 }
 
