@@ -2,6 +2,7 @@
 
 mod chain;
 mod chaos;
+mod check;
 mod contract;
 mod crash;
 mod dead_letters;

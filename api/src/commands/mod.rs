@@ -1,5 +1,6 @@
 //! The commands, one file each: parse, call, show.
 
+pub mod check;
 pub mod dead_letters;
 pub mod demo;
 pub mod generate;
