@@ -5,6 +5,7 @@ mod chaos;
 mod contract;
 mod crash;
 mod dead_letters;
+mod formats;
 mod http;
 mod journey;
 mod kafka;

@@ -182,7 +182,12 @@ impl Engine {
         let schema = plan.schema();
         let batches = execute_stream(plan, scope.state.task_ctx()).map_err(|e| self.failed(e))?;
         let rows = self.drive(batches, deadline, (turn, scope)).await?;
-        Ok(Answer { schema, freshness: view.freshness(), presentation: Presentation::default(), rows })
+        Ok(Answer {
+            schema,
+            freshness: view.freshness(),
+            presentation: Presentation { zone: self.config.time_zone, ..Presentation::default() },
+            rows,
+        })
     }
 
     /// Runs a report; `given` are its parameters as text.
@@ -190,7 +195,7 @@ impl Engine {
         let source = self.report(report)?;
         let params = source.bind(given, self.today())?;
         // Reports are written and measured by people who know what they join.
-        Ok(self.answer(view, &source.sql, &params, u64::MAX).await?.shown_as(source))
+        Ok(self.answer(view, &source.sql, &params, u64::MAX).await?.shown_as(source, &params))
     }
 
     /// A plan that reads, and joins no more than it may.

@@ -31,7 +31,7 @@ pub use answer::{Answer, Presentation, Rows};
 pub use engine::{Engine, EngineConfig, business_day};
 pub use error::{Error, ErrorKind, Result};
 pub use follow::{FollowConfig, FollowStatus, Follower};
-pub use output::Format;
+pub use output::{Chart, Format, Language, Sheet};
 pub use params::{Params, Type, Value};
 pub use source::{Parameter, Role, Source};
 pub use view::{Freshness, View};

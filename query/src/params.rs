@@ -63,6 +63,11 @@ impl Params {
         self.0.insert(name.into(), value);
     }
 
+    /// A value by its name.
+    pub fn get(&self, name: &str) -> Option<&Value> {
+        self.0.get(name)
+    }
+
     /// From JSON: an object of named values or an array of positional ones; values are null, true, false, numbers, text.
     pub fn from_json(json: &serde_json::Value) -> Result<Self> {
         let one = |name: String, value: &serde_json::Value| -> Result<(String, Value)> {
@@ -147,6 +152,19 @@ impl Type {
 }
 
 impl Value {
+    /// As it would be given; `None` for no value.
+    pub(crate) fn text(&self) -> Option<String> {
+        match self {
+            Value::Null(_) => None,
+            Value::Text(text) => Some(text.clone()),
+            Value::Int(n) => Some(n.to_string()),
+            Value::Number(n) => Some(n.to_string()),
+            Value::Flag(flag) => Some(flag.to_string()),
+            Value::Day(day) => Some(day.to_string()),
+            Value::Instant(at) => Some(at.to_string()),
+        }
+    }
+
     fn literal(&self) -> Expr {
         let cast = |value: Literal, to: Type| Expr::Cast {
             kind: CastKind::Cast,

@@ -3,12 +3,16 @@
 //! ```sql
 //! -- weekday_load
 //! -- Title: Average load by weekday and hour
+//! -- Title zh: 各星期各时段平均客流
 //! -- Grain: store × ISO weekday × local hour.
 //! -- Roles: head_office, store by $store
 //! -- Param from: day = today-90. First business day, inclusive.
 //! -- Param per: total|day|week|month = total. How long a row's period is.
 //! -- Additive: redemptions, value_fen
 //! -- Heading gained: upper estimate, associational
+//! -- Heading zh gained: 上限估计，仅为相关
+//! -- Chart: heat weekday hour average
+//! -- Sheet: store_name weekday hour average
 //! -- Any other line is documentation.
 //! ```
 //! A parameter without a default is required. A line that starts with three blanks continues the one before.
@@ -19,6 +23,7 @@ use std::path::Path;
 use event::Day;
 use serde::Serialize;
 
+use crate::output::{Chart, Sheet};
 use crate::params::{Params, Type, Value};
 use crate::{Error, Result};
 
@@ -31,6 +36,8 @@ pub struct Source {
     pub name: String,
     /// One line for people.
     pub title: String,
+    /// The same in Chinese, if the file says it.
+    pub title_zh: Option<String>,
     /// What one row is.
     pub grain: String,
     /// Documentation, paragraphs joined by line feeds.
@@ -43,6 +50,12 @@ pub struct Source {
     pub additive: Vec<String>,
     /// Headings for people, by column, where the column's name is not enough.
     pub headings: BTreeMap<String, String>,
+    /// The same in Chinese.
+    pub headings_zh: BTreeMap<String, String>,
+    /// How to draw it.
+    pub chart: Option<Chart>,
+    /// How to print it as sheets.
+    pub sheet: Option<Sheet>,
     /// The SELECT, with its header.
     #[serde(skip)]
     pub sql: String,
@@ -86,12 +99,16 @@ impl Source {
         let mut source = Source {
             name: stem.to_owned(),
             title: String::new(),
+            title_zh: None,
             grain: String::new(),
             doc: String::new(),
             roles: vec![Role { role: "head_office".to_owned(), own_store_parameter: None }],
             parameters: Vec::new(),
             additive: Vec::new(),
             headings: BTreeMap::new(),
+            headings_zh: BTreeMap::new(),
+            chart: None,
+            sheet: None,
             sql: sql.to_owned(),
         };
         match lines.first() {
@@ -102,9 +119,15 @@ impl Source {
         for line in &lines[1..] {
             match line.split_once(": ") {
                 Some(("Title", text)) => source.title = text.to_owned(),
+                Some(("Title zh", text)) => source.title_zh = Some(text.to_owned()),
                 Some(("Grain", text)) => source.grain = text.trim_end_matches('.').to_owned(),
                 Some(("Roles", text)) => source.roles = text.split(',').map(|r| role(r.trim())).collect(),
                 Some(("Additive", text)) => source.additive = text.split(',').map(|c| c.trim().to_owned()).collect(),
+                Some(("Chart", text)) => source.chart = Some(text.parse().map_err(bad)?),
+                Some(("Sheet", text)) => source.sheet = Some(text.parse().map_err(bad)?),
+                Some((key, text)) if key.starts_with("Heading zh ") => {
+                    source.headings_zh.insert(key["Heading zh ".len()..].to_owned(), text.to_owned());
+                }
                 Some((key, text)) if key.starts_with("Heading ") => {
                     source.headings.insert(key["Heading ".len()..].to_owned(), text.to_owned());
                 }

@@ -1,5 +1,6 @@
 -- redemption_records
 -- Title: Redemption records
+-- Title zh: 核销记录
 -- Grain: one unit redeemed, given back or corrected, in the order it happened.
 -- Roles: head_office, store by $store, clerk by $store
 -- Param order_id: int = none. Only this order.

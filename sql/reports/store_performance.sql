@@ -1,5 +1,6 @@
 -- store_performance
 -- Title: Performance of stores
+-- Title zh: 门店业绩
 -- Grain: store, region, city, format or product × period.
 -- Roles: head_office, store by $store
 -- Param from: day = today-30. First business day, inclusive.
@@ -16,6 +17,7 @@
 --    card_units, compare_redemptions, compare_units, compare_value_fen
 -- Heading redemption_rate: units redeemed within the age / units sold
 -- Heading usage: card units redeemed per holder-month
+-- Chart: bars name units
 -- redemptions are calls, units what they took, value_fen what those units were paid (R9); all at the serving store, without
 --    what was reversed since (R7). reversed, refused and slot_full count what happened in the period.
 -- Sold here and used there: units redeemed outside the row's store, region, city or format that were sold inside it, and the

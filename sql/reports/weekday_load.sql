@@ -1,5 +1,6 @@
 -- weekday_load
 -- Title: Average load by weekday and hour
+-- Title zh: 各星期各时段平均客流
 -- Grain: store × ISO weekday of the business day × local hour; without the hour where per is day.
 -- Roles: head_office, store by $store
 -- Param from: day = today-91. First business day, inclusive.
@@ -10,6 +11,9 @@
 -- Additive: units, today_units
 -- Heading average: units per open day
 -- Heading regular_average: units per open day without special days
+-- Heading zh average: 每营业日次数
+-- Heading zh regular_average: 每平日次数
+-- Chart: heat weekday hour average
 -- R14. days is the denominator of average: completed business days of that weekday on which that hour was open, between the
 --    store's opening and closing dates. Days without a redemption count, closed days don't; today is left out and shown apart.
 -- A closed day with a redemption counts as open, at its weekday's usual hours and at those of its redemptions, and is listed

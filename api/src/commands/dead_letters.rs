@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use event::{Day, Stream, SystemClock};
-use query::{Engine, EngineConfig, Format};
+use query::{Engine, EngineConfig};
 use redemption::Zone;
 
 use super::Done;
@@ -47,9 +47,8 @@ struct List {
     /// At most so many.
     #[arg(long, value_name = "N", default_value_t = 100)]
     limit: u32,
-    /// How to print the rows: table, csv, csv-bom, json, arrow or parquet.
-    #[arg(long, default_value = "table")]
-    format: Format,
+    #[command(flatten)]
+    shown: super::Shown,
 }
 
 #[derive(clap::Args)]
@@ -81,7 +80,7 @@ async fn list(setup: &Setup, engine: &Engine, args: List) -> Done {
     given.extend(since.map(|at| ("since", at.to_string())));
     let given = given.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
     let view = super::view(setup).await?;
-    super::print(engine.run(&view, "dead_letters", &given).await?, args.format).await
+    args.shown.print(engine.run(&view, "dead_letters", &given).await?).await
 }
 
 async fn show(setup: &Setup, engine: &Engine, args: &Show) -> Done {

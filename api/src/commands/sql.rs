@@ -4,7 +4,7 @@ use std::io::Read;
 use std::sync::Arc;
 
 use event::SystemClock;
-use query::{Engine, EngineConfig, Format, Params};
+use query::{Engine, EngineConfig, Params};
 
 use super::Done;
 use crate::config::Setup;
@@ -15,9 +15,8 @@ use crate::folder;
 pub struct Args {
     /// The statement; `-` reads it from stdin.
     statement: String,
-    /// How to print the rows: table, csv, csv-bom, json, arrow or parquet. Money is fen in the last three, else yuan.
-    #[arg(long, default_value = "table")]
-    format: Format,
+    #[command(flatten)]
+    shown: super::Shown,
     /// Value of a `$name` in the statement; may be repeated.
     #[arg(long = "param", value_name = "NAME=VALUE", value_parser = super::named_value)]
     params: Vec<(String, String)>,
@@ -37,5 +36,5 @@ pub async fn run(setup: &Setup, args: Args) -> Done {
     }
     let engine = Engine::new(EngineConfig::default(), Arc::new(SystemClock), None)?;
     let view = super::view(setup).await?;
-    super::print(engine.sql(&view, &statement, &params).await?, args.format).await
+    args.shown.print(engine.sql(&view, &statement, &params).await?).await
 }

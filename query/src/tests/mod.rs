@@ -2,6 +2,7 @@
 
 mod fixture;
 mod follow;
+mod headings;
 mod lake;
 mod limits;
 mod reader;
