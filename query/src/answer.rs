@@ -8,10 +8,11 @@ use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use chrono_tz::Tz;
 use futures::{Stream, TryStreamExt};
+use serde::Serialize;
 
 use crate::Result;
+use crate::asked::GENERAL;
 use crate::output::{Chart, Language, Sheet};
-use crate::params::{Params, Value};
 use crate::source::Source;
 use crate::view::Freshness;
 
@@ -24,10 +25,25 @@ pub struct Answer {
     pub schema: SchemaRef,
     /// How fresh it is.
     pub freshness: Freshness,
+    /// What was asked, if it was a report.
+    pub about: Option<About>,
     /// How to show it to people.
     pub presentation: Presentation,
     /// The rows.
     pub rows: Rows,
+}
+
+/// What a report was asked, so that the same can be asked again.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct About {
+    /// The report.
+    pub report: String,
+    /// The version of its definition: equal texts of the report and of the relations it uses have equal ones.
+    pub definition: String,
+    /// Every parameter that had a value, defaults and general ones included.
+    pub parameters: BTreeMap<String, String>,
+    /// Messages recorded since the period began that could not be events: what the answer may lack.
+    pub dead_letters: u64,
 }
 
 /// How an answer is shown to people: what the report's header says about it (R23), and what they asked for.
@@ -43,7 +59,7 @@ pub struct Presentation {
     pub grain: String,
     /// Its definitions, a paragraph a line.
     pub doc: String,
-    /// The parameters it ran with, those without a value left out.
+    /// The parameters it ran with, in order, those without a value left out.
     pub parameters: Vec<(String, String)>,
     /// Columns that add up.
     pub additive: Vec<String>,
@@ -87,21 +103,29 @@ impl Answer {
         self.rows.try_collect().await
     }
 
+    /// Other rows in the place of these.
+    pub(crate) fn with_rows(self, rows: RecordBatch) -> Self {
+        let schema = rows.schema();
+        Answer { schema, rows: Box::pin(futures::stream::iter([Ok(rows)])), ..self }
+    }
+
     /// The same answer, shown in this language.
     pub fn in_language(mut self, language: Language) -> Self {
         self.presentation.language = language;
         self
     }
 
-    pub(crate) fn shown_as(mut self, source: &Source, params: &Params) -> Self {
-        let value = |name: &String| params.get(name).and_then(Value::text).map(|text| (name.clone(), text));
-        self.presentation = Presentation {
+    pub(crate) fn shown_as(self, source: &Source, about: About) -> Self {
+        let own = source.parameters.iter().map(|p| p.name.as_str());
+        let asked = own.chain(GENERAL.iter().map(|(name, _)| *name));
+        let given = asked.filter_map(|name| Some((name.to_owned(), about.parameters.get(name)?.clone())));
+        let presentation = Presentation {
             name: source.name.clone(),
             title: source.title.clone(),
             title_zh: source.title_zh.clone(),
             grain: source.grain.clone(),
             doc: source.doc.clone(),
-            parameters: source.parameters.iter().filter_map(|p| value(&p.name)).collect(),
+            parameters: given.collect(),
             additive: source.additive.clone(),
             headings: source.headings.clone(),
             headings_zh: source.headings_zh.clone(),
@@ -109,7 +133,7 @@ impl Answer {
             sheet: source.sheet.clone(),
             ..self.presentation
         };
-        self
+        Answer { about: Some(about), presentation, ..self }
     }
 }
 

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use arrow::array::RecordBatch;
-use arrow::datatypes::SchemaRef;
+use arrow::array::{AsArray, RecordBatch};
+use arrow::datatypes::{Int64Type, SchemaRef};
 use chrono::Offset;
 use chrono::TimeZone;
 use chrono_tz::Tz;
@@ -23,18 +23,19 @@ use datafusion::physical_plan::{ExecutionPlan, execute_stream};
 use datafusion::prelude::SessionConfig;
 use datafusion::sql::parser::Statement;
 use event::{Clock, Day, Instant};
-use futures::StreamExt;
+use futures::{StreamExt, TryStreamExt};
 use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::time::Instant as Deadline;
 
-use crate::answer::{Answer, Presentation, Rows};
-use crate::params::Params;
+use crate::answer::{About, Answer, Presentation, Rows};
+use crate::asked::{Asked, GENERAL, beginning};
+use crate::params::{Params, Value};
 use crate::pool::StatementPool;
 use crate::schemas::{CATALOG, Scope, Sources};
 use crate::source::{self, Source};
 use crate::view::View;
-use crate::{Error, Result, guard, materialize, pool, system, tail, udf};
+use crate::{Error, Result, beside, explain, guard, materialize, period, pool, system, tail, udf};
 
 /// Limits of the engine, each with its reason.
 #[derive(Clone, Debug)]
@@ -86,6 +87,16 @@ impl Default for EngineConfig {
             runtime: None,
         }
     }
+}
+
+/// The most rows of an answer that is compared or explained: people do that with what they can look through.
+const COMPARED_ROWS: u64 = 500_000;
+
+/// What a statement knows: what `now()` is, and what was recorded before an instant, if not everything.
+#[derive(Clone, Copy)]
+struct Known {
+    now: Instant,
+    before: Option<Instant>,
 }
 
 /// Answers statements and reports.
@@ -160,10 +171,10 @@ impl Engine {
 
     /// Runs one statement that reads.
     pub async fn sql(&self, view: &Arc<View>, sql: &str, params: &Params) -> Result<Answer> {
-        self.answer(view, sql, params, self.config.pairs_limit).await
+        self.answer(view, Known { now: self.clock.now(), before: None }, sql, params, self.config.pairs_limit).await
     }
 
-    async fn answer(&self, view: &Arc<View>, sql: &str, params: &Params, pairs_limit: u64) -> Result<Answer> {
+    async fn answer(&self, view: &Arc<View>, known: Known, sql: &str, params: &Params, pairs_limit: u64) -> Result<Answer> {
         if sql.len() > self.config.statement_bytes_limit {
             return Err(Error::TooLong { bytes: sql.len(), limit: self.config.statement_bytes_limit });
         }
@@ -173,7 +184,7 @@ impl Engine {
         let late = |_| Error::DeadlineExceeded { limit: self.config.deadline };
         let turn = tokio::time::timeout_at(deadline, self.turn()).await.map_err(late)??;
 
-        let scope = self.scope(view);
+        let scope = self.scope(view, known);
         let plan = async {
             self.materialize(&scope, &mut statement, pairs_limit).await?;
             self.plan(&scope, statement, pairs_limit).await
@@ -185,17 +196,93 @@ impl Engine {
         Ok(Answer {
             schema,
             freshness: view.freshness(),
+            about: None,
             presentation: Presentation { zone: self.config.time_zone, ..Presentation::default() },
             rows,
         })
     }
 
-    /// Runs a report; `given` are its parameters as text.
+    /// Runs a report; `given` are its parameters and the general ones ([`GENERAL`](crate::GENERAL)), as text.
     pub async fn run(&self, view: &Arc<View>, report: &str, given: &BTreeMap<String, String>) -> Result<Answer> {
         let source = self.report(report)?;
-        let params = source.bind(given, self.today())?;
+        let asked = Asked::new(source, given)?;
+        let zone = self.config.time_zone;
+        let known = match asked.as_known_on {
+            Some(day) => Known { now: beginning(day, zone), before: Some(beginning(day, zone)) },
+            None => Known { now: self.clock.now(), before: None },
+        };
+        let params = asked.params(source, business_day(known.now, zone))?;
         // Reports are written and measured by people who know what they join.
-        Ok(self.answer(view, &source.sql, &params, u64::MAX).await?.shown_as(source, &params))
+        let rows_of =
+            |known: Known, params: Params| async move { self.answer(view, known, &source.sql, &params, u64::MAX).await };
+        let about = self.about(view, known, source, &params, given).await?;
+        let answer = rows_of(known, params.clone()).await?;
+        let answer = if let Some((this, that)) = asked.periods(&params)? {
+            let mut other = params.clone();
+            other.set("from", Value::Day(that.from));
+            other.set("to", Value::Day(that.to));
+            let (answer, rows) = self.gathered(answer).await?;
+            let (_, other) = self.gathered(rows_of(known, other).await?).await?;
+            let per = params.get("per").and_then(Value::text);
+            let moved = |day| period::laid_on(day, per.as_deref(), that, this);
+            answer.with_rows(beside::lay(source, &rows, &other, "compare", moved)?.rows)
+        } else if let Some(day) = asked.diff_known_on {
+            let then = Known { before: Some(beginning(day, zone)), ..known };
+            let (answer, rows) = self.gathered(answer).await?;
+            let (_, before) = self.gathered(rows_of(then, params).await?).await?;
+            let laid = beside::lay(source, &rows, &before, "known", |day| day)?;
+            let restated = beside::restated(&laid, "known").map_err(|e| Error::from_engine(e.into(), 0))?;
+            answer.with_rows(restated)
+        } else if asked.explain {
+            let (answer, rows) = self.gathered(answer).await?;
+            answer.with_rows(explain::explain(source, &params, &rows)?)
+        } else {
+            answer
+        };
+        Ok(answer.shown_as(source, about))
+    }
+
+    /// All rows of an answer that people compare, as one batch.
+    async fn gathered(&self, mut answer: Answer) -> Result<(Answer, RecordBatch)> {
+        let mut batches = Vec::new();
+        let mut count = 0;
+        while let Some(batch) = answer.rows.try_next().await? {
+            count += batch.num_rows() as u64;
+            batches.push(batch);
+            if count > COMPARED_ROWS {
+                return Err(Error::TooManyRows { limit: COMPARED_ROWS });
+            }
+        }
+        let rows = beside::whole(&answer.schema, &batches).map_err(|e| Error::from_engine(e.into(), 0))?;
+        Ok((answer, rows))
+    }
+
+    async fn about(
+        &self,
+        view: &Arc<View>,
+        known: Known,
+        source: &Source,
+        params: &Params,
+        given: &BTreeMap<String, String>,
+    ) -> Result<About> {
+        let mut parameters = params.texts();
+        parameters.extend(
+            given
+                .iter()
+                .filter(|(name, _)| GENERAL.iter().any(|(general, _)| general == name))
+                .map(|(n, v)| (n.clone(), v.clone())),
+        );
+        let since = match params.get("from") {
+            Some(Value::Day(from)) => beginning(*from, self.config.time_zone),
+            _ => Instant::Y2000,
+        };
+        let mut values = Params::new();
+        values.set("since", Value::Instant(since));
+        let sql = "SELECT count(*) AS n FROM log.dead_letters WHERE recorded_at >= $since";
+        let counted = self.answer(view, known, sql, &values, u64::MAX).await?.collect().await?;
+        let dead_letters = counted.iter().flat_map(|b| b.column(0).as_primitive::<Int64Type>().iter().flatten()).sum::<i64>();
+        let definition = self.sources.definition(source);
+        Ok(About { report: source.name.clone(), definition, parameters, dead_letters: dead_letters as u64 })
     }
 
     /// A plan that reads, and joins no more than it may.
@@ -254,12 +341,12 @@ impl Engine {
     }
 
     /// A session of one statement: its names, its memory, its `now()`.
-    fn scope(&self, view: &Arc<View>) -> Arc<Scope> {
-        let now = self.clock.now();
+    fn scope(&self, view: &Arc<View>, known: Known) -> Arc<Scope> {
+        let now = known.now;
         let shared = self.base.runtime_env();
         let memory = StatementPool::new(shared.memory_pool.clone(), self.config.statement_memory_bytes);
         let runtime = RuntimeEnv { memory_pool: Arc::new(memory), ..RuntimeEnv::clone(shared) };
-        Scope::new(view.clone(), self.sources.clone(), system::Facts { now }, |names| {
+        Scope::new(view.clone(), known.before, self.sources.clone(), system::Facts { now }, |names| {
             SessionStateBuilder::new_from_existing(self.base.clone())
                 .with_catalog_list(names)
                 .with_runtime_env(Arc::new(runtime))

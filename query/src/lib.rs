@@ -5,8 +5,11 @@
 //! nobody who asks: doors and grants are the api's.
 
 mod answer;
+mod asked;
+mod beside;
 mod engine;
 mod error;
+mod explain;
 mod files;
 mod follow;
 mod guard;
@@ -15,6 +18,7 @@ mod log_tail;
 mod materialize;
 pub mod output;
 mod params;
+mod period;
 mod pool;
 mod provider;
 pub mod reader;
@@ -27,13 +31,14 @@ mod udf;
 mod view;
 mod views;
 
-pub use answer::{Answer, Presentation, Rows};
+pub use answer::{About, Answer, Presentation, Rows};
+pub use asked::GENERAL;
 pub use engine::{Engine, EngineConfig, business_day};
 pub use error::{Error, ErrorKind, Result};
 pub use follow::{FollowConfig, FollowStatus, Follower};
 pub use output::{Chart, Format, Language, Sheet};
 pub use params::{Params, Type, Value};
-pub use source::{Parameter, Role, Source};
+pub use source::{Drill, Given, Parameter, Role, Source};
 pub use view::{Freshness, View};
 pub use views::Views;
 

@@ -63,9 +63,14 @@ impl Params {
         self.0.insert(name.into(), value);
     }
 
-    /// A value by its name.
+    /// A value by name.
     pub fn get(&self, name: &str) -> Option<&Value> {
         self.0.get(name)
+    }
+
+    /// The values that are there, as text by name.
+    pub fn texts(&self) -> BTreeMap<String, String> {
+        self.0.iter().filter_map(|(name, value)| Some((name.clone(), value.text()?))).collect()
     }
 
     /// From JSON: an object of named values or an array of positional ones; values are null, true, false, numbers, text.
@@ -152,8 +157,8 @@ impl Type {
 }
 
 impl Value {
-    /// As it would be given; `None` for no value.
-    pub(crate) fn text(&self) -> Option<String> {
+    /// The value as a parameter is written; `None` for no value.
+    pub fn text(&self) -> Option<String> {
         match self {
             Value::Null(_) => None,
             Value::Text(text) => Some(text.clone()),

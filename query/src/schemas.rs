@@ -6,11 +6,12 @@ use std::sync::{Arc, Weak};
 use async_trait::async_trait;
 use datafusion::catalog::view::ViewTable;
 use datafusion::catalog::{CatalogProvider, CatalogProviderList, SchemaProvider, TableProvider};
-use datafusion::common::{DataFusionError, Result, plan_err};
-use datafusion::datasource::MemTable;
+use datafusion::common::{DataFusionError, Result, ScalarValue, plan_err};
+use datafusion::datasource::{MemTable, provider_as_source};
 use datafusion::execution::SessionState;
 use datafusion::execution::memory_pool::MemoryReservation;
-use event::Table;
+use datafusion::logical_expr::{LogicalPlanBuilder, col, lit};
+use event::{Instant, Table};
 use parking_lot::Mutex;
 
 use crate::provider::LakeTable;
@@ -28,6 +29,8 @@ const KEPT: &str = "kept";
 pub(crate) struct Scope {
     pub state: SessionState,
     view: Arc<View>,
+    /// Rows recorded since are not seen.
+    known_before: Option<Instant>,
     sources: Arc<Sources>,
     system: system::Facts,
     planned: Mutex<HashMap<String, Arc<dyn TableProvider>>>,
@@ -48,10 +51,33 @@ pub(crate) struct Sources {
     pub reports: BTreeMap<String, Source>,
 }
 
+impl Sources {
+    /// The version of a report's definition: a hash over its text and those of the relations it names, and they in turn.
+    pub fn definition(&self, report: &Source) -> String {
+        let mut texts = BTreeMap::from([(&report.name, &report.sql)]);
+        let mut open = vec![&report.sql];
+        while let Some(sql) = open.pop() {
+            for word in sql.split(|c: char| !c.is_alphanumeric() && c != '_') {
+                if let Some((name, view)) = self.views.get_key_value(word)
+                    && texts.insert(name, &view.sql).is_none()
+                {
+                    open.push(&view.sql);
+                }
+            }
+        }
+        let mut hash = blake3::Hasher::new();
+        for sql in texts.values() {
+            hash.update(sql.as_bytes());
+        }
+        hash.finalize().to_hex()[..12].to_owned()
+    }
+}
+
 impl Scope {
-    /// A scope over `view`; `build` makes the session around its names.
+    /// A scope over what `view` has and was recorded before `known_before`; `build` makes the session around its names.
     pub fn new(
         view: Arc<View>,
+        known_before: Option<Instant>,
         sources: Arc<Sources>,
         system: system::Facts,
         build: impl FnOnce(Arc<dyn CatalogProviderList>) -> SessionState,
@@ -59,6 +85,7 @@ impl Scope {
         Arc::new_cyclic(|scope: &Weak<Scope>| Scope {
             state: build(Arc::new(Names(scope.clone()))),
             view,
+            known_before,
             sources,
             system,
             planned: Mutex::default(),
@@ -95,6 +122,14 @@ impl std::fmt::Debug for Scope {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Scope").finish_non_exhaustive()
     }
+}
+
+/// The rows of a table that were recorded before an instant.
+fn recorded_before(name: &str, rows: Arc<dyn TableProvider>, instant: Instant) -> Result<Arc<dyn TableProvider>> {
+    let limit = ScalarValue::TimestampMicrosecond(Some(instant.0), Some("UTC".into()));
+    let plan =
+        LogicalPlanBuilder::scan(name, provider_as_source(rows), None)?.filter(col("recorded_at").lt(lit(limit)))?.build()?;
+    Ok(Arc::new(ViewTable::new(plan, None)))
 }
 
 #[derive(Debug)]
@@ -159,8 +194,9 @@ impl SchemaProvider for Schema {
         match self.kind {
             Kind::Public => scope.relation(name).await,
             Kind::Log => {
-                let table = Table::all().find(|t| t.name() == name);
-                Ok(table.map(|t| Arc::new(LakeTable::new(t, scope.view.table(t).clone())) as _))
+                let Some(table) = Table::all().find(|t| t.name() == name) else { return Ok(None) };
+                let rows: Arc<dyn TableProvider> = Arc::new(LakeTable::new(table, scope.view.table(table).clone()));
+                scope.known_before.map_or(Ok(rows.clone()), |instant| recorded_before(name, rows, instant)).map(Some)
             }
             Kind::Kept => {
                 let kept = scope.kept.lock();

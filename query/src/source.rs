@@ -8,14 +8,19 @@
 //! -- Roles: head_office, store by $store
 //! -- Param from: day = today-90. First business day, inclusive.
 //! -- Param per: total|day|week|month = total. How long a row's period is.
+//! -- Key: store_id, weekday, hour
 //! -- Additive: redemptions, value_fen
 //! -- Heading gained: upper estimate, associational
 //! -- Heading zh gained: 上限估计，仅为相关
+//! -- Formula average: units / days
+//! -- Drill units: redemption_records store=store_id, from=$from, to=$to
 //! -- Chart: heat weekday hour average
 //! -- Sheet: store_name weekday hour average
 //! -- Any other line is documentation.
 //! ```
-//! A parameter without a default is required. A line that starts with three blanks continues the one before.
+//! A parameter without a default is required. `Key` names the columns that name a row. A `Formula` is SQL over the row's own
+//! columns, a `Drill` the report that lists what a figure is made of: its parameters are columns, the report's own parameters
+//! or `'text'`. A line that starts with three blanks continues the one before.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -25,7 +30,7 @@ use serde::Serialize;
 
 use crate::output::{Chart, Sheet};
 use crate::params::{Params, Type, Value};
-use crate::{Error, Result};
+use crate::{Error, Result, period};
 
 include!(concat!(env!("OUT_DIR"), "/sources.rs"));
 
@@ -46,12 +51,18 @@ pub struct Source {
     pub roles: Vec<Role>,
     /// Its parameters, in order.
     pub parameters: Vec<Parameter>,
+    /// The columns that name a row.
+    pub key: Vec<String>,
     /// Columns that add up, for totals.
     pub additive: Vec<String>,
     /// Headings for people, by column, where the column's name is not enough.
     pub headings: BTreeMap<String, String>,
     /// The same in Chinese.
     pub headings_zh: BTreeMap<String, String>,
+    /// How a column comes about: SQL over the row's other columns.
+    pub formulas: BTreeMap<String, String>,
+    /// Where a column's figure is listed piece by piece.
+    pub drills: BTreeMap<String, Drill>,
     /// How to draw it.
     pub chart: Option<Chart>,
     /// How to print it as sheets.
@@ -70,6 +81,27 @@ pub struct Role {
     pub own_store_parameter: Option<String>,
 }
 
+/// A report that lists what a figure is made of.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Drill {
+    /// Its name.
+    pub report: String,
+    /// Its parameters.
+    pub parameters: Vec<(String, Given)>,
+}
+
+/// Where a value of a [`Drill`] comes from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Given {
+    /// The row's column.
+    Column(String),
+    /// The report's own parameter.
+    Parameter(String),
+    /// This text.
+    Text(String),
+}
+
 /// A parameter of a report.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Parameter {
@@ -79,7 +111,7 @@ pub struct Parameter {
     pub r#type: Type,
     /// The values it may have, if only some.
     pub choices: Vec<String>,
-    /// Its default as written (`none`, `today-27`, a value); a parameter without one is required.
+    /// Its default as written (`none`, `today-27`, `month-1`, a value); a parameter without one is required.
     pub default: Option<String>,
     /// What it means.
     pub doc: String,
@@ -104,9 +136,12 @@ impl Source {
             doc: String::new(),
             roles: vec![Role { role: "head_office".to_owned(), own_store_parameter: None }],
             parameters: Vec::new(),
+            key: Vec::new(),
             additive: Vec::new(),
             headings: BTreeMap::new(),
             headings_zh: BTreeMap::new(),
+            formulas: BTreeMap::new(),
+            drills: BTreeMap::new(),
             chart: None,
             sheet: None,
             sql: sql.to_owned(),
@@ -122,7 +157,8 @@ impl Source {
                 Some(("Title zh", text)) => source.title_zh = Some(text.to_owned()),
                 Some(("Grain", text)) => source.grain = text.trim_end_matches('.').to_owned(),
                 Some(("Roles", text)) => source.roles = text.split(',').map(|r| role(r.trim())).collect(),
-                Some(("Additive", text)) => source.additive = text.split(',').map(|c| c.trim().to_owned()).collect(),
+                Some(("Key", text)) => source.key = names(text),
+                Some(("Additive", text)) => source.additive = names(text),
                 Some(("Chart", text)) => source.chart = Some(text.parse().map_err(bad)?),
                 Some(("Sheet", text)) => source.sheet = Some(text.parse().map_err(bad)?),
                 Some((key, text)) if key.starts_with("Heading zh ") => {
@@ -130,6 +166,14 @@ impl Source {
                 }
                 Some((key, text)) if key.starts_with("Heading ") => {
                     source.headings.insert(key["Heading ".len()..].to_owned(), text.to_owned());
+                }
+                Some((key, text)) if key.starts_with("Formula ") => {
+                    source.formulas.insert(key["Formula ".len()..].to_owned(), text.trim_end_matches('.').to_owned());
+                }
+                Some((key, text)) if key.starts_with("Drill ") => {
+                    let drill =
+                        drill(text).ok_or_else(|| bad(format!("`{line}`: expected `Drill COLUMN: REPORT NAME=VALUE, …`")))?;
+                    source.drills.insert(key["Drill ".len()..].to_owned(), drill);
                 }
                 Some((key, text)) if key.starts_with("Param ") => {
                     let parameter = parameter(&key["Param ".len()..], text)
@@ -149,10 +193,16 @@ impl Source {
         Ok(source)
     }
 
+    /// Whether it is about a period, `from` to `to`.
+    pub fn has_period(&self) -> bool {
+        ["from", "to"].iter().all(|end| self.parameters.iter().any(|p| p.name == *end && p.r#type == Type::Day))
+    }
+
     /// Typed values for the parameters: those given, then the defaults.
     pub fn bind(&self, given: &BTreeMap<String, String>, today: Day) -> Result<Params> {
         if let Some(unknown) = given.keys().find(|name| self.parameters.iter().all(|p| p.name != **name)) {
-            let known: Vec<&str> = self.parameters.iter().map(|p| p.name.as_str()).collect();
+            let own = self.parameters.iter().map(|p| p.name.as_str());
+            let known: Vec<&str> = own.chain(crate::asked::GENERAL.map(|(name, _)| name)).collect();
             return Err(Error::parameter(unknown, format!("is none of `{}`; it has {}", self.name, known.join(", "))));
         }
         let mut params = Params::new();
@@ -175,15 +225,32 @@ impl Parameter {
         if !self.choices.is_empty() && !self.choices.iter().any(|c| c == text) {
             return Err(Error::parameter(&self.name, format!("is `{text}`; it may be {}", self.choices.join(", "))));
         }
-        match (self.r#type, text.strip_prefix("today")) {
-            (Type::Day, Some("")) => Ok(Value::Day(today)),
-            (Type::Day, Some(ago)) if ago.starts_with('-') && ago.len() < 7 => {
-                let days = ago.parse::<i32>().map_err(|_| Error::parameter(&self.name, format!("is `{text}`")))?;
-                Ok(Value::Day(Day(today.0 + days)))
-            }
+        match self.r#type {
+            Type::Day => match period::relative_day(text, today) {
+                Some(day) => Ok(Value::Day(day)),
+                None => self.r#type.parse(&self.name, text),
+            },
             _ => self.r#type.parse(&self.name, text),
         }
     }
+}
+
+fn names(text: &str) -> Vec<String> {
+    text.split(',').map(|c| c.trim().trim_end_matches('.').to_owned()).collect()
+}
+
+fn drill(text: &str) -> Option<Drill> {
+    let (report, given) = text.trim_end_matches('.').split_once(' ').unwrap_or((text.trim_end_matches('.'), ""));
+    let parameters = given.split(',').map(str::trim).filter(|p| !p.is_empty()).map(|p| {
+        let (name, value) = p.split_once('=')?;
+        let value = match (value.strip_prefix('$'), value.strip_prefix('\'').and_then(|v| v.strip_suffix('\''))) {
+            (Some(parameter), _) => Given::Parameter(parameter.to_owned()),
+            (_, Some(text)) => Given::Text(text.to_owned()),
+            _ => Given::Column(value.to_owned()),
+        };
+        Some((name.to_owned(), value))
+    });
+    Some(Drill { report: report.to_owned(), parameters: parameters.collect::<Option<_>>()? })
 }
 
 fn role(text: &str) -> Role {
@@ -245,7 +312,8 @@ mod tests {
 
     const HEADER: &str = "-- r\n-- Title: A report\n-- Grain: store.\n-- Roles: head_office, store by $store\n\
         -- Param from: day. First day.\n-- Param to: day = today-1. Last\n--   day, inclusive.\n\
-        -- Param per: day|week = week. Period.\n-- Param store: text = none. Only this store.\n-- Additive: a, b\nSELECT 1";
+        -- Param per: day|week = week. Period.\n-- Param store: text = none. Only this store.\n-- Additive: a, b\n\
+        -- Key: store_id, day.\n-- Formula a: b + 1\n-- Drill a: x store=store_id, from=$from, kind='all'\nSELECT 1";
 
     fn check(given: &[(&str, &str)], expect: Expect) {
         let source = Source::parse("r", HEADER).unwrap();
@@ -268,7 +336,12 @@ mod tests {
         check(&[], expect!["parameter `from` is required: First day."]);
         check(&[("from", "1 Feb")], expect!["parameter `from` is `1 Feb`; expected a day as YYYY-MM-DD"]);
         check(&[("from", "2026-02-01"), ("per", "year")], expect!["parameter `per` is `year`; it may be day, week"]);
-        check(&[("form", "2026-02-01")], expect!["parameter `form` is none of `r`; it has from, to, per, store"]);
+        check(
+            &[("form", "2026-02-01")],
+            expect![
+                "parameter `form` is none of `r`; it has from, to, per, store, last, compare, as_known_on, diff_known_on, explain"
+            ],
+        );
     }
 
     #[test]

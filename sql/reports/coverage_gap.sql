@@ -1,6 +1,6 @@
 -- coverage_gap
 -- Title: Where applicable stores leave holders out
--- Title zh: 适用门店的覆盖缺口
+-- Title zh: 覆盖缺口
 -- Grain: store × product that the store could perform and redeem more of; by store over all products where by is store.
 -- Roles: head_office
 -- Param product: text = none. Only this product.
@@ -8,12 +8,13 @@
 -- Param radius_m: number = 3000. How far a store may be from a home to cover it, in metres, great-circle.
 -- Param days: int = 90. Completed business days from which the rates are taken.
 -- Param by: product|store = product. Rows per store and product, or per store over all products.
+-- Key: store_id, product_id
 -- Additive: units_gained
+-- Chart: bars store_name expected_redemptions_30d
 -- Heading expected_redemptions_30d: expected redemptions in 30 days: upper estimate, associational
 -- Heading rate_covered: units per holder-month, covered homes
 -- Heading rate_uncovered: units per holder-month, uncovered homes
 -- Heading zh expected_redemptions_30d: 预计 30 天核销次数（上限估计，仅为相关）
--- Chart: bars store_name units_gained
 -- R16, over products that redeem across stores (R3). A member is covered for a unit if a store where that very unit may be
 --    redeemed lies within the radius of the home: the list the order was sold with, what changes since added or took away,
 --    or the selling store alone while the switch is off.

@@ -1,13 +1,14 @@
 -- coverage_gap_neighbourhoods
 -- Title: Neighbourhoods that applicable stores leave out
--- Title zh: 适用门店未覆盖的小区
+-- Title zh: 小区覆盖缺口
 -- Grain: product × neighbourhood (小区 by name, else its H3 cell of resolution 8) with holders that no store covers.
 -- Roles: head_office
 -- Param product: text = none. Only this product.
 -- Param radius_m: number = 3000. How far a store may be from a home to cover it, in metres, great-circle.
+-- Key: product_id, neighbourhood
 -- Additive: units
+-- Chart: bars neighbourhood units
 -- Heading distance_m: mean distance to the nearest applicable store, m
--- Chart: bars neighbourhood members
 -- R16, as of now, over products that redeem across stores: members whose home has no store within the radius where the units
 --    they hold may be redeemed, those units, and how far the nearest such store is. distance_m is empty where none has a known
 --    location. Members without a known home are left out; if nobody's home is known, note says so.

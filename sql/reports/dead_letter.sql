@@ -1,5 +1,6 @@
 -- dead_letter
 -- Title: One message that could not be an event, whole
+-- Title zh: 死信详情
 -- Grain: the dead letter at a place in the log.
 -- Param topic: text. Its topic.
 -- Param log_partition: int = 0. Its partition.

@@ -1,6 +1,8 @@
 -- dead_letters
 -- Title: Messages that could not be events
+-- Title zh: 死信列表
 -- Grain: dead letter, the newest first.
+-- Key: place
 -- Param topic: text = none. Only this topic.
 -- Param since: instant = none. Only what was recorded since.
 -- Param all: flag = false. Also those whose event stands by now.

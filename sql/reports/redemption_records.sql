@@ -11,6 +11,7 @@
 -- Param from: day = none. First business day, inclusive.
 -- Param to: day = none. Last business day, inclusive.
 -- Param limit: int = 1000. At most so many of the latest rows; none are left out up to 1000.
+-- Key: source, event_id
 -- Additive: units, value_fen
 -- Answers "I used it once and was charged twice": every redemption with time, store, clerk, and the units before and after.
 -- `reversed_at` is when the unit was given back, on the redemption's own row; the reversal is a row as well.

@@ -10,14 +10,15 @@
 -- Param store: text = none. Only what this store served and what it sold.
 -- Param product: text = none. Only this product.
 -- Param age: int = 90. Days within which the redemption rate counts redemptions (R21).
--- Param compare_from: day = none. First business day to compare with.
--- Param compare_to: day = none. Last business day to compare with.
+-- Key: key, period
 -- Additive: redemptions, units, value_fen, sold_here_used_there_units, sold_here_used_there_value_fen,
 --    sold_there_used_here_units, sold_there_used_here_value_fen, reversed, refused, slot_full, cohort_units, cohort_redeemed,
---    card_units, compare_redemptions, compare_units, compare_value_fen
+--    card_units
+-- Formula redemption_rate: CAST(cohort_redeemed AS DOUBLE) / nullif(cohort_units, 0)
+-- Formula usage: card_units / nullif(holder_months, 0)
+-- Chart: bars name units
 -- Heading redemption_rate: units redeemed within the age / units sold
 -- Heading usage: card units redeemed per holder-month
--- Chart: bars name units
 -- redemptions are calls, units what they took, value_fen what those units were paid (R9); all at the serving store, without
 --    what was reversed since (R7). reversed, refused and slot_full count what happened in the period.
 -- Sold here and used there: units redeemed outside the row's store, region, city or format that were sold inside it, and the
@@ -26,7 +27,6 @@
 --    before, and those of them redeemed by then; stored value, which has no units, is left out. It belongs to the selling
 --    store, and so does usage = card_units / holder_months: units of cards and punch cards redeemed anywhere, per 30 days on
 --    which a member held such a card, valid and with a unit left; a member with two of them holds once.
--- compare_… are the same figures of the other period, its days, weeks or months laid on this one's in order.
 -- Where the period is the total, stores that were open and had nothing are listed with zeros.
 WITH store AS MATERIALIZED (
     SELECT store_id, name, region, city, format, head_office, opened_on, closed_on FROM stores
@@ -36,28 +36,9 @@ place AS MATERIALIZED (
     FROM store
     WHERE $by IN ('region', 'city', 'format')
 ),
--- The two periods, in days since 1970 up to today, and how far the other one moves to lie on this one.
-era AS MATERIALIZED (
-    SELECT
-        era, CAST(first_on AS INT) AS first_day, least(CAST(last_on AS INT), CAST($today AS INT)) AS last_day,
-        CASE
-            WHEN $per = 'day' THEN CAST($from AS INT) - CAST(first_on AS INT)
-            WHEN $per = 'week' THEN CAST(CAST(date_trunc('week', $from) AS DATE) AS INT)
-                - CAST(CAST(date_trunc('week', first_on) AS DATE) AS INT)
-            WHEN $per = 'month' THEN (date_part('year', $from) - date_part('year', first_on)) * 12
-                + date_part('month', $from) - date_part('month', first_on)
-            ELSE 0
-        END AS shift
-    FROM (
-        SELECT 0 AS era, $from AS first_on, $to AS last_on
-        UNION ALL
-        SELECT 1 AS era, $compare_from AS first_on, $compare_to AS last_on
-        WHERE $compare_from IS NOT NULL AND $compare_to IS NOT NULL
-    )
-),
--- A slot is era × 10^6 + bucket: a day, a week's Monday in days since 1970, a month counted from year 0, or 0. One number
--- that the planner does not see to be constant, because it takes constant columns of a GROUP BY for an order, and a
--- slower way to group. day / 10^6 is 0 until the year 4707.
+-- A slot is a day, a week's Monday in days since 1970, a month counted from year 0, or 0. One number that the planner does
+-- not see to be constant, because it takes constant columns of a GROUP BY for an order, and a slower way to group. day / 10^6
+-- is 0 until the year 4707.
 stood AS (
     SELECT
         CASE
@@ -69,17 +50,6 @@ stood AS (
         *
     FROM standing_redemptions
     WHERE business_day BETWEEN $from AND $to AND ($product IS NULL OR product_id = $product)
-    UNION ALL
-    SELECT
-        1000000 + CASE
-            WHEN $per = 'day' THEN CAST(business_day AS INT)
-            WHEN $per = 'week' THEN CAST(business_day AS INT) - (CAST(business_day AS INT) + 3) % 7
-            WHEN $per = 'month' THEN date_part('year', business_day) * 12 + date_part('month', business_day) - 1
-            ELSE CAST(business_day AS INT) / 1000000
-        END AS slot,
-        *
-    FROM standing_redemptions
-    WHERE business_day BETWEEN $compare_from AND $compare_to AND ($product IS NULL OR product_id = $product)
 ),
 -- Distinct calls and members are counted by grouping in steps: calls, members, figures.
 served AS (
@@ -152,7 +122,7 @@ incident AS (
             CAST(business_day AS INT) AS day, 1 AS reversed, 0 AS refused, 0 AS slot_full
         FROM log.redemptions
         WHERE type = 'reversed'
-            AND (business_day BETWEEN $from AND $to OR business_day BETWEEN $compare_from AND $compare_to)
+            AND business_day BETWEEN $from AND $to
             AND ($store IS NULL OR redeemed_store_id = $store) AND ($product IS NULL OR product_id = $product)
         UNION ALL
         SELECT
@@ -160,7 +130,7 @@ incident AS (
             CAST(business_day AS INT) AS day, 0 AS reversed,
             CASE WHEN type = 'refused' THEN 1 ELSE 0 END AS refused, CASE WHEN type = 'slot_full' THEN 1 ELSE 0 END AS slot_full
         FROM log.refusals
-        WHERE (business_day BETWEEN $from AND $to OR business_day BETWEEN $compare_from AND $compare_to)
+        WHERE business_day BETWEEN $from AND $to
             AND ($store IS NULL OR store_id = $store) AND ($product IS NULL OR product_id = $product)
     )
     GROUP BY 1, 2, 3
@@ -175,9 +145,7 @@ cohort AS (
             CAST(business_day AS INT) AS sold_day, sum(units) AS sold, 0 AS redeemed
         FROM log.orders
         WHERE type = 'sold' AND coalesce(product_type, '') <> 'stored_value'
-            AND (business_day BETWEEN CAST(CAST($from AS INT) - $age AS DATE) AND CAST(CAST($to AS INT) - $age AS DATE)
-                OR business_day BETWEEN CAST(CAST($compare_from AS INT) - $age AS DATE)
-                    AND CAST(CAST($compare_to AS INT) - $age AS DATE))
+            AND business_day BETWEEN CAST(CAST($from AS INT) - $age AS DATE) AND CAST(CAST($to AS INT) - $age AS DATE)
             AND ($store IS NULL OR sold_store_id = $store) AND ($product IS NULL OR product_id = $product)
         GROUP BY 1, 2, 3
         UNION ALL
@@ -189,13 +157,11 @@ cohort AS (
                 CAST((CAST(sold_at AS BIGINT) / 1000000 + (CAST(utc_offset_min AS BIGINT) - 240) * 60) / 86400 AS INT) AS sold_day
             FROM standing_redemptions
             WHERE sold_at IS NOT NULL AND coalesce(product_type, '') <> 'stored_value'
-                AND (business_day BETWEEN CAST(CAST($from AS INT) - $age AS DATE) AND $to
-                    OR business_day BETWEEN CAST(CAST($compare_from AS INT) - $age AS DATE) AND $compare_to)
+                AND business_day BETWEEN CAST(CAST($from AS INT) - $age AS DATE) AND $to
                 AND ($store IS NULL OR sold_store_id = $store) AND ($product IS NULL OR product_id = $product)
         )
         WHERE redeemed_day - sold_day <= $age
-            AND (sold_day + $age BETWEEN CAST($from AS INT) AND CAST($to AS INT)
-                OR sold_day + $age BETWEEN CAST($compare_from AS INT) AND CAST($compare_to AS INT))
+            AND sold_day + $age BETWEEN CAST($from AS INT) AND CAST($to AS INT)
         GROUP BY 1, 2, 3
     )
     GROUP BY 1, 2, 3
@@ -219,66 +185,61 @@ card AS (
             SELECT entitlement_id, CASE WHEN type = 'redeemed' THEN 1 ELSE -1 END AS gone, business_day, valid_until
             FROM log.redemptions
             WHERE type IN ('redeemed', 'reversed') AND product_type IN ('card', 'punch_card')
-                AND business_day <= greatest($to, $compare_to)
+                AND business_day <= $to
                 AND ($store IS NULL OR sold_store_id = $store) AND ($product IS NULL OR product_id = $product)
             UNION ALL
             SELECT entitlement_id, CAST(cardinality(unit_ordinals) AS BIGINT) AS gone, business_day, NULL AS valid_until
             FROM log.orders
-            WHERE type IN ('refunded', 'expired') AND business_day <= greatest($to, $compare_to)
+            WHERE type IN ('refunded', 'expired') AND business_day <= $to
         )
         WHERE entitlement_id IS NOT NULL
         GROUP BY entitlement_id
     ) AS u ON u.entitlement_id = s.entitlement_id
     WHERE s.type IN ('sold', 'opening_balance') AND s.entitlement_id IS NOT NULL AND s.product_type IN ('card', 'punch_card')
-        AND s.business_day <= greatest($to, $compare_to)
+        AND s.business_day <= $to
         AND ($store IS NULL OR s.sold_store_id = $store) AND ($product IS NULL OR s.product_id = $product)
 ),
--- The days on which a holder held any card, each once; then how many held one from day to day. The eras are apart by 10^6.
+-- The days on which a holder held any card, each once; then how many held one from day to day.
 holding AS (
     SELECT
         key, sum(holders) AS holder_days,
-        era * 1000000 + CASE
+        CASE
             WHEN $per = 'day' THEN day
             WHEN $per = 'week' THEN day - (day + 3) % 7
             WHEN $per = 'month' THEN date_part('year', CAST(CAST(day AS INT) AS DATE)) * 12
                 + date_part('month', CAST(CAST(day AS INT) AS DATE)) - 1
-            ELSE 0
+            ELSE day / 1000000
         END AS slot
     FROM (
-        SELECT key, holders, day / 1000000 AS era, day % 1000000 AS day
+        SELECT key, holders, unnest(generate_series(day, until_day - 1)) AS day
         FROM (
-            SELECT key, holders, unnest(generate_series(day, until_day - 1)) AS day
+            SELECT
+                key, day, sum(change) OVER (PARTITION BY key ORDER BY day) AS holders,
+                lead(day) OVER (PARTITION BY key ORDER BY day) AS until_day
             FROM (
-                SELECT
-                    key, day, sum(change) OVER (PARTITION BY key ORDER BY day) AS holders,
-                    lead(day) OVER (PARTITION BY key ORDER BY day) AS until_day
+                SELECT key, turn / 2 AS day, sum(1 - turn % 2 * 2) AS change
                 FROM (
-                    SELECT key, turn / 2 AS day, sum(1 - turn % 2 * 2) AS change
+                    SELECT key, unnest([span / 16777216 * 2, span % 16777216 * 2 + 1]) AS turn
                     FROM (
-                        SELECT key, unnest([span / 16777216 * 2, span % 16777216 * 2 + 1]) AS turn
+                        SELECT key, holder, unnest(disjoint_spans(from_day, until_day)) AS span
                         FROM (
-                            SELECT key, holder, unnest(disjoint_spans(from_day, until_day)) AS span
-                            FROM (
-                                SELECT
-                                    CASE WHEN $by = 'product' THEN c.product_id WHEN $by = 'store' THEN c.store_id ELSE p.area END
-                                        AS key,
-                                    c.holder,
-                                    CAST(e.era * 1000000 + greatest(c.from_day, e.first_day) AS BIGINT) AS from_day,
-                                    CAST(e.era * 1000000 + least(coalesce(c.until_day, e.last_day + 1), e.last_day + 1) AS BIGINT)
-                                        AS until_day
-                                FROM card AS c
-                                CROSS JOIN era AS e
-                                LEFT JOIN place AS p ON p.store_id = c.store_id
-                            )
-                            WHERE from_day < until_day
-                            GROUP BY key, holder
+                            SELECT
+                                CASE WHEN $by = 'product' THEN c.product_id WHEN $by = 'store' THEN c.store_id ELSE p.area END AS key,
+                                c.holder,
+                                CAST(greatest(c.from_day, CAST($from AS INT)) AS BIGINT) AS from_day,
+                                -- Without an end of its own a card is held to this day; least passes over what is null.
+                                CAST(least(c.until_day, least(CAST($to AS INT), CAST($today AS INT)) + 1) AS BIGINT) AS until_day
+                            FROM card AS c
+                            LEFT JOIN place AS p ON p.store_id = c.store_id
                         )
+                        WHERE from_day < until_day
+                        GROUP BY key, holder
                     )
-                    GROUP BY key, turn / 2
                 )
+                GROUP BY key, turn / 2
             )
-            WHERE holders > 0
         )
+        WHERE holders > 0
     )
     GROUP BY 1, 3
 ),
@@ -293,7 +254,7 @@ figure AS (
     FROM flow
     UNION ALL
     SELECT
-        era * 1000000 + CASE
+        CASE
             WHEN $per = 'day' THEN day
             WHEN $per = 'week' THEN day - (day + 3) % 7
             WHEN $per = 'month' THEN date_part('year', CAST(day AS DATE)) * 12 + date_part('month', CAST(day AS DATE)) - 1
@@ -302,7 +263,7 @@ figure AS (
         key, 0, 0, 0, 0, 0, 0, 0, 0, reversed, refused, slot_full, sold, redeemed, 0, 0
     FROM (
         SELECT
-            e.era, i.day, i.reversed, i.refused, i.slot_full, i.sold, i.redeemed,
+            i.day, i.reversed, i.refused, i.slot_full, i.sold, i.redeemed,
             CASE WHEN $by = 'product' THEN i.product_id WHEN $by = 'store' THEN i.store_id ELSE p.area END AS key
         FROM (
             SELECT store_id, product_id, day, reversed, refused, slot_full, 0 AS sold, 0 AS redeemed
@@ -311,8 +272,8 @@ figure AS (
             SELECT store_id, product_id, CAST(sold_day + $age AS INT) AS day, 0, 0, 0, sold, redeemed
             FROM cohort
         ) AS i
-        JOIN era AS e ON i.day BETWEEN e.first_day AND e.last_day
         LEFT JOIN place AS p ON p.store_id = i.store_id
+        WHERE i.day BETWEEN CAST($from AS INT) AND least(CAST($to AS INT), CAST($today AS INT))
     )
     UNION ALL
     SELECT slot, key, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, holder_days
@@ -327,8 +288,8 @@ figure AS (
 SELECT
     t.key, n.name,
     CASE
-        WHEN $per IN ('day', 'week') THEN CAST(CAST(t.bucket AS INT) AS DATE)
-        WHEN $per = 'month' THEN make_date(CAST(t.bucket / 12 AS INT), CAST(t.bucket % 12 + 1 AS INT), 1)
+        WHEN $per IN ('day', 'week') THEN CAST(CAST(t.slot AS INT) AS DATE)
+        WHEN $per = 'month' THEN make_date(CAST(t.slot / 12 AS INT), CAST(t.slot % 12 + 1 AS INT), 1)
         ELSE $from
     END AS period,
     t.redemptions, t.units, t.value_fen, t.members,
@@ -336,43 +297,18 @@ SELECT
     t.in_units AS sold_there_used_here_units, t.in_value_fen AS sold_there_used_here_value_fen,
     t.reversed, t.refused, t.slot_full,
     t.cohort_units, t.cohort_redeemed, CAST(t.cohort_redeemed AS DOUBLE) / nullif(t.cohort_units, 0) AS redemption_rate,
-    t.card_units, t.holder_days / 30.0 AS holder_months, t.card_units * 30.0 / nullif(t.holder_days, 0) AS usage,
-    t.compare_redemptions, t.compare_units, t.compare_value_fen, t.compare_members,
-    CAST(t.compare_cohort_redeemed AS DOUBLE) / nullif(t.compare_cohort_units, 0) AS compare_redemption_rate,
-    t.compare_card_units * 30.0 / nullif(t.compare_holder_days, 0) AS compare_usage
+    t.card_units, t.holder_days / 30.0 AS holder_months, t.card_units * 30.0 / nullif(t.holder_days, 0) AS usage
 FROM (
     SELECT
-        f.key, f.bucket,
-        sum(CASE WHEN f.era = 0 THEN redemptions ELSE 0 END) AS redemptions,
-        sum(CASE WHEN f.era = 0 THEN units ELSE 0 END) AS units,
-        sum(CASE WHEN f.era = 0 THEN value_fen ELSE 0 END) AS value_fen,
-        sum(CASE WHEN f.era = 0 THEN members ELSE 0 END) AS members,
-        sum(CASE WHEN f.era = 0 THEN out_units ELSE 0 END) AS out_units,
-        sum(CASE WHEN f.era = 0 THEN out_value_fen ELSE 0 END) AS out_value_fen,
-        sum(CASE WHEN f.era = 0 THEN in_units ELSE 0 END) AS in_units,
-        sum(CASE WHEN f.era = 0 THEN in_value_fen ELSE 0 END) AS in_value_fen,
-        sum(CASE WHEN f.era = 0 THEN reversed ELSE 0 END) AS reversed,
-        sum(CASE WHEN f.era = 0 THEN refused ELSE 0 END) AS refused,
-        sum(CASE WHEN f.era = 0 THEN slot_full ELSE 0 END) AS slot_full,
-        sum(CASE WHEN f.era = 0 THEN cohort_units ELSE 0 END) AS cohort_units,
-        sum(CASE WHEN f.era = 0 THEN cohort_redeemed ELSE 0 END) AS cohort_redeemed,
-        sum(CASE WHEN f.era = 0 THEN card_units ELSE 0 END) AS card_units,
-        sum(CASE WHEN f.era = 0 THEN holder_days ELSE 0 END) AS holder_days,
-        -- Nothing to compare with is null, not zero.
-        CASE WHEN $compare_from IS NOT NULL THEN sum(CASE WHEN f.era = 1 THEN redemptions ELSE 0 END) END AS compare_redemptions,
-        CASE WHEN $compare_from IS NOT NULL THEN sum(CASE WHEN f.era = 1 THEN units ELSE 0 END) END AS compare_units,
-        CASE WHEN $compare_from IS NOT NULL THEN sum(CASE WHEN f.era = 1 THEN value_fen ELSE 0 END) END AS compare_value_fen,
-        CASE WHEN $compare_from IS NOT NULL THEN sum(CASE WHEN f.era = 1 THEN members ELSE 0 END) END AS compare_members,
-        sum(CASE WHEN f.era = 1 THEN cohort_units ELSE 0 END) AS compare_cohort_units,
-        sum(CASE WHEN f.era = 1 THEN cohort_redeemed ELSE 0 END) AS compare_cohort_redeemed,
-        sum(CASE WHEN f.era = 1 THEN card_units ELSE 0 END) AS compare_card_units,
-        sum(CASE WHEN f.era = 1 THEN holder_days ELSE 0 END) AS compare_holder_days
-    FROM (
-        SELECT g.*, e.era, CAST(g.slot % 1000000 + e.shift AS BIGINT) AS bucket
-        FROM figure AS g
-        JOIN era AS e ON e.era = g.slot / 1000000
-    ) AS f
-    GROUP BY f.key, f.bucket
+        key, CAST(slot AS BIGINT) AS slot,
+        sum(redemptions) AS redemptions, sum(units) AS units, sum(value_fen) AS value_fen, sum(members) AS members,
+        sum(out_units) AS out_units, sum(out_value_fen) AS out_value_fen,
+        sum(in_units) AS in_units, sum(in_value_fen) AS in_value_fen,
+        sum(reversed) AS reversed, sum(refused) AS refused, sum(slot_full) AS slot_full,
+        sum(cohort_units) AS cohort_units, sum(cohort_redeemed) AS cohort_redeemed, sum(card_units) AS card_units,
+        sum(holder_days) AS holder_days
+    FROM figure
+    GROUP BY key, slot
 ) AS t
 LEFT JOIN (
     SELECT store_id AS id, name FROM store WHERE $by = 'store'

@@ -8,12 +8,16 @@
 -- Param store: text = none. Only this store.
 -- Param product: text = none. Only this product.
 -- Param per: hour|day = hour. Whether rows are about hours or whole days.
+-- Key: store_id, weekday, hour
 -- Additive: units, today_units
+-- Drill units: redemption_records store=store_id, from=$from, to=$to
+-- Formula average: CAST(units AS DOUBLE) / nullif(days, 0)
+-- Formula regular_average: CAST(regular_units AS DOUBLE) / nullif(regular_days, 0)
+-- Chart: heat weekday hour average
 -- Heading average: units per open day
 -- Heading regular_average: units per open day without special days
 -- Heading zh average: 每营业日次数
 -- Heading zh regular_average: 每平日次数
--- Chart: heat weekday hour average
 -- R14. days is the denominator of average: completed business days of that weekday on which that hour was open, between the
 --    store's opening and closing dates. Days without a redemption count, closed days don't; today is left out and shown apart.
 -- A closed day with a redemption counts as open, at its weekday's usual hours and at those of its redemptions, and is listed

@@ -55,6 +55,7 @@ pub async fn run(setup: &Setup, args: Args) -> Done {
     let answer = Answer {
         schema: batch.schema(),
         freshness: Freshness { log_position: figures.committed.0, ..Freshness::default() },
+        about: None,
         presentation: Presentation { additive: vec!["tail".to_owned(), "lost".to_owned()], ..Presentation::default() },
         rows: Box::pin(futures::stream::once(async { Ok(batch) })),
     };

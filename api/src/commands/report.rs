@@ -1,6 +1,5 @@
 //! `hexiao report`: a report over a data folder, or the list of them.
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -22,6 +21,21 @@ pub struct Args {
     /// Last business day, inclusive.
     #[arg(long, value_name = "YYYY-MM-DD")]
     to: Option<String>,
+    /// The period in words, such as 30d, 8w or 3m: days, weeks or months that are over.
+    #[arg(long, value_name = "PERIOD", conflicts_with_all = ["from", "to"])]
+    last: Option<String>,
+    /// Another period beside it: previous, last-year (the same weekdays) or FROM..TO.
+    #[arg(long, value_name = "PERIOD")]
+    compare: Option<String>,
+    /// The answer as it was at the beginning of this business day.
+    #[arg(long, value_name = "YYYY-MM-DD")]
+    as_known_on: Option<String>,
+    /// Only what has changed since the beginning of this business day, with what was known then.
+    #[arg(long, value_name = "YYYY-MM-DD")]
+    diff_known_on: Option<String>,
+    /// How each figure came about: its formula, the numbers in it, and where its pieces are listed.
+    #[arg(long)]
+    explain: bool,
     /// Only this store.
     #[arg(long, value_name = "ID")]
     store: Option<String>,
@@ -51,7 +65,16 @@ pub async fn run(setup: &Setup, args: Args) -> Done {
     engine.report(&args.name)?;
     folder::check_readable(&setup.data)?;
     let mut given = super::by_name(&args.params);
-    let flags: BTreeMap<&str, Option<String>> = BTreeMap::from([("from", args.from), ("to", args.to), ("store", args.store)]);
+    let flags = [
+        ("from", args.from),
+        ("to", args.to),
+        ("store", args.store),
+        ("last", args.last),
+        ("compare", args.compare),
+        ("as_known_on", args.as_known_on),
+        ("diff_known_on", args.diff_known_on),
+        ("explain", args.explain.then(|| "true".to_owned())),
+    ];
     given.extend(flags.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))));
     let view = super::view(setup).await?;
     args.shown.print(engine.run(&view, &args.name, &given).await?).await

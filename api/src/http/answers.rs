@@ -93,6 +93,10 @@ pub async fn show(
     app.metrics.queried(kind, answer.is_ok(), started.elapsed());
     let (answer, format) = (answer?.in_language(asked.1), asked.0);
     let mut headers = freshness_headers(&answer.freshness);
+    if let Some(about) = &answer.about {
+        headers.insert("hexiao-dead-letters", about.dead_letters.into());
+        headers.extend(HeaderValue::from_str(&about.definition).ok().map(|d| (HeaderName::from_static("hexiao-definition"), d)));
+    }
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(format.media_type()));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY));

@@ -98,8 +98,10 @@ pub async fn list(State(app): State<App>, AnyKey(caller): AnyKey) -> Json<Vec<Re
 
 /// Runs a report.
 ///
-/// Its parameters go into the query, `from` and `to` being inclusive business days. `Accept` chooses JSON, NDJSON, CSV, an
-/// Excel workbook, a page, the chart as SVG, Arrow stream, Parquet or a table; `Accept-Language` English or Chinese headings
+/// Its parameters go into the query, `from` and `to` being inclusive business days, and so do the general ones: `last` (30d, 8w,
+/// 3m) for the period, `compare` (previous, last-year, FROM..TO) for another one beside it, `as_known_on` and `diff_known_on`
+/// for what was known when a business day began, `explain=true` for how figures came about. `Accept` chooses JSON, NDJSON, CSV,
+/// an Excel workbook, a page, the chart as SVG, Arrow stream, Parquet or a table; `Accept-Language` English or Chinese headings
 /// of table, workbook, page and chart. Money is yuan in these and CSV, else fen.
 #[utoipa::path(
     get, path = "/v1/reports/{name}", tag = "answers",
@@ -118,6 +120,8 @@ pub async fn list(State(app): State<App>, AnyKey(caller): AnyKey) -> Json<Vec<Re
         ("Hexiao-Lake-Versions" = String, description = "`table=version`, joined by commas"),
         ("Hexiao-Log-Position" = String, description = "Next offset per partition of the log"),
         ("Hexiao-Tail-Rows" = u64, description = "Rows not in the lake yet"),
+        ("Hexiao-Definition" = String, description = "Version of the report's definition"),
+        ("Hexiao-Dead-Letters" = u64, description = "Messages recorded since the period began that could not be events"),
     )))
 )]
 pub async fn run(
@@ -164,10 +168,18 @@ pub fn grant(source: &Source, caller: &AnyKey, mut given: BTreeMap<String, Strin
     Ok(given)
 }
 
-/// An answer as JSON.
+/// An answer as JSON. The first four are a report's.
 #[derive(Debug, Serialize, ToSchema)]
 #[allow(dead_code, reason = "it describes what the query crate writes")]
 pub struct Envelope {
+    /// The report.
+    report: Option<String>,
+    /// Version of its definition: equal for equal texts of the report and of the relations it uses.
+    definition: Option<String>,
+    /// Every parameter that had a value.
+    parameters: Option<BTreeMap<String, String>>,
+    /// Messages recorded since the period began that could not be events: what the answer may lack.
+    dead_letters: Option<u64>,
     /// When the last event included was recorded.
     #[schema(value_type = Option<String>, format = DateTime)]
     as_of: Option<String>,

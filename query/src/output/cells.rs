@@ -31,7 +31,7 @@ pub(super) fn sort(data_type: &DataType) -> Sort {
 }
 
 /// Whether the column is money in fen.
-pub(super) fn money(name: &str, data_type: &DataType) -> bool {
+pub(crate) fn money(name: &str, data_type: &DataType) -> bool {
     name.ends_with("_fen") && data_type.is_numeric()
 }
 
@@ -99,7 +99,7 @@ pub(super) fn text(column: &ArrayRef, row: usize) -> Option<&str> {
 }
 
 /// Any value as text; null is empty. Instants are RFC 3339, days ISO 8601, lists are joined by `; `.
-pub(super) fn write(column: &ArrayRef, row: usize, out: &mut String) {
+pub(crate) fn write(column: &ArrayRef, row: usize, out: &mut String) {
     if column.is_null(row) {
         return;
     }
@@ -139,7 +139,7 @@ pub(super) fn yuan(fen: i128) -> String {
 }
 
 /// A money cell in yuan.
-pub(super) fn write_yuan(column: &ArrayRef, row: usize, out: &mut String) {
+pub(crate) fn write_yuan(column: &ArrayRef, row: usize, out: &mut String) {
     match fen(column, row) {
         Some(fen) => out.push_str(&yuan(fen)),
         None => write(column, row, out),

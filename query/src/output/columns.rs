@@ -57,12 +57,18 @@ impl Kind {
 
 /// The columns of an answer in order.
 pub(super) fn columns(schema: &SchemaRef, shown: &Presentation) -> Vec<Column> {
+    let adds_up = |name: &str| shown.additive.iter().any(|a| a == name);
     let column = |field: &Field| {
         let kind = Kind::of(field);
-        let adds_up = kind.figure() && shown.additive.contains(field.name());
+        let adds_up = kind.figure() && (adds_up(field.name()) || laid_beside(field.name()).is_some_and(adds_up));
         Column { name: field.name().clone(), heading: heading(field.name(), kind, shown), kind, adds_up }
     };
     schema.fields().iter().map(|f| column(f)).collect()
+}
+
+/// The column that a comparison lays this one beside.
+fn laid_beside(name: &str) -> Option<&str> {
+    ["compare_", "known_", "change_"].into_iter().find_map(|prefix| name.strip_prefix(prefix))
 }
 
 /// A report's columns are called what its file says, else what the glossary says. A statement's columns keep the names that

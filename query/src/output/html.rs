@@ -8,7 +8,7 @@ use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use super::columns::{Column, Kind, Sum, columns};
 use super::{Fault, chart, sheet, words};
-use crate::answer::Presentation;
+use crate::answer::{About, Presentation};
 use crate::view::Freshness;
 
 const STYLE: &str = include_str!("page.css");
@@ -18,10 +18,11 @@ pub(super) fn render(
     batches: &[RecordBatch],
     shown: &Presentation,
     freshness: &Freshness,
+    about: Option<&About>,
 ) -> Result<String, Fault> {
     let body = match &shown.sheet {
         Some(asked) => sheet::pages(asked, schema, batches, shown, freshness)?,
-        None => page(schema, batches, shown, freshness)?,
+        None => page(schema, batches, shown, freshness, about)?,
     };
     let whole = html! {
         (DOCTYPE)
@@ -38,7 +39,13 @@ pub(super) fn render(
     Ok(whole.into_string())
 }
 
-fn page(schema: &SchemaRef, batches: &[RecordBatch], shown: &Presentation, freshness: &Freshness) -> Result<Markup, Fault> {
+fn page(
+    schema: &SchemaRef,
+    batches: &[RecordBatch],
+    shown: &Presentation,
+    freshness: &Freshness,
+    about: Option<&About>,
+) -> Result<Markup, Fault> {
     let columns = columns(schema, shown);
     let rows: usize = batches.iter().map(RecordBatch::num_rows).sum();
     let chart = match &shown.chart {
@@ -58,7 +65,7 @@ fn page(schema: &SchemaRef, batches: &[RecordBatch], shown: &Presentation, fresh
         }
         footer {
             dl {
-                @for (label, value) in words::facts(freshness, shown, rows) { dt { (label) } dd { (value) } }
+                @for (label, value) in words::facts(freshness, about, shown, rows) { dt { (label) } dd { (value) } }
             }
             @if !shown.doc.is_empty() { p class="doc" { (shown.doc) } }
         }

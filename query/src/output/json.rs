@@ -7,6 +7,7 @@ use arrow::datatypes::{DataType, SchemaRef};
 use bytes::Bytes;
 
 use super::{Encoder, Fault, cells};
+use crate::About;
 use crate::view::Freshness;
 
 /// Each column's name as a JSON key with its colon, and whether it holds 64-bit ids.
@@ -20,14 +21,23 @@ pub(super) struct Json {
 }
 
 impl Json {
-    pub fn new(schema: &SchemaRef, freshness: &Freshness) -> Self {
+    pub fn new(schema: &SchemaRef, freshness: &Freshness, about: Option<&About>) -> Self {
         let columns: Vec<serde_json::Value> = schema
             .fields()
             .iter()
             .map(|f| serde_json::json!({ "name": f.name(), "type": type_name(f.name(), f.data_type()) }))
             .collect();
+        let about = about.map_or_else(String::new, |a| {
+            format!(
+                r#""report":{},"definition":{},"parameters":{},"dead_letters":{},"#,
+                json(&a.report),
+                json(&a.definition),
+                json(&a.parameters),
+                a.dead_letters,
+            )
+        });
         let head = format!(
-            r#"{{"as_of":{},"lake_versions":{},"log_position":{},"tail_rows":{},"columns":{},"rows":["#,
+            r#"{{{about}"as_of":{},"lake_versions":{},"log_position":{},"tail_rows":{},"columns":{},"rows":["#,
             json(&freshness.as_of),
             json(&freshness.lake_versions),
             json(&freshness.log_position),

@@ -5,7 +5,7 @@
 //! workbook's second sheet, below pages and charts; the other formats leave it to headers and stderr.
 
 mod arrow_stream;
-mod cells;
+pub(crate) mod cells;
 mod chart;
 mod columns;
 mod csv;
@@ -123,7 +123,7 @@ pub fn encode(answer: Answer, format: Format) -> Encoded {
             return Box::pin(futures::stream::once(whole(answer, format)));
         }
         Format::Csv | Format::CsvWithBom => Ok(Box::new(csv::Csv::new(&answer.schema, format == Format::CsvWithBom))),
-        Format::Json => Ok(Box::new(json::Json::new(&answer.schema, &answer.freshness))),
+        Format::Json => Ok(Box::new(json::Json::new(&answer.schema, &answer.freshness, answer.about.as_ref()))),
         Format::Ndjson => Ok(Box::new(json::Ndjson::new(&answer.schema))),
         Format::Arrow => arrow_stream::ArrowStream::new(&answer.schema).map(|e| Box::new(e) as _),
         Format::Parquet => parquet_file::ParquetFile::new(&answer.schema).map(|e| Box::new(e) as _),
@@ -153,7 +153,11 @@ fn stream(rows: Rows, encoder: Box<dyn Encoder>, format: Format) -> Encoded {
 
 /// A format that is one piece. Laying it out takes the processor for a while, so it happens where that holds up nobody.
 async fn whole(answer: Answer, format: Format) -> Result<Bytes> {
-    let Answer { schema, freshness, presentation: shown, mut rows } = answer;
+    let Answer { schema, freshness, about, presentation: mut shown, mut rows } = answer;
+    // An explained report has other columns.
+    let there = |names: Vec<&str>| names.into_iter().all(|name| schema.index_of(name).is_ok());
+    shown.chart = shown.chart.filter(|chart| there(chart.columns()));
+    shown.sheet = shown.sheet.filter(|sheet| there(sheet.columns()));
     let limit = match format {
         Format::Xlsx => xlsx::ROWS_LIMIT,
         Format::Html => PAGE_ROWS_LIMIT,
@@ -171,7 +175,7 @@ async fn whole(answer: Answer, format: Format) -> Result<Bytes> {
         if seen > limit { Err(Error::TooManyRowsFor { format: format.name(), limit }) } else { Ok(()) }
     };
     if format == Format::Xlsx {
-        let mut book = xlsx::Xlsx::new(&schema, &shown, &freshness).map_err(|e| failed(format, e))?;
+        let mut book = xlsx::Xlsx::new(&schema, &shown, &freshness, about).map_err(|e| failed(format, e))?;
         while let Some(batch) = rows.try_next().await? {
             within(&batch)?;
             let write = move || {
@@ -188,7 +192,7 @@ async fn whole(answer: Answer, format: Format) -> Result<Bytes> {
         batches.push(batch);
     }
     let text = move || match (format, &shown.chart) {
-        (Format::Html, _) => html::render(&schema, &batches, &shown, &freshness),
+        (Format::Html, _) => html::render(&schema, &batches, &shown, &freshness, about.as_ref()),
         (Format::Svg, Some(asked)) => {
             let svg = chart::draw(asked, &schema, &batches, &shown, &freshness, true)?;
             Ok(format!("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n{}\n", svg.into_string()))

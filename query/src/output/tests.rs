@@ -33,7 +33,7 @@ fn answer(rows: usize) -> Answer {
         zone: chrono_tz::Tz::Asia__Shanghai,
         ..Presentation::default()
     };
-    Answer { schema: batch.schema(), freshness, presentation, rows: Box::pin(futures::stream::iter([Ok(batch)])) }
+    Answer { schema: batch.schema(), freshness, about: None, presentation, rows: Box::pin(futures::stream::iter([Ok(batch)])) }
 }
 
 async fn encoded(rows: usize, format: Format) -> Vec<u8> {

@@ -3,7 +3,7 @@
 use event::Instant;
 
 use super::Language;
-use crate::answer::Presentation;
+use crate::answer::{About, Presentation};
 use crate::view::Freshness;
 
 /// The report's title, or that it is a statement's answer.
@@ -40,7 +40,7 @@ pub(super) fn zoned(at: Instant, shown: &Presentation) -> String {
 }
 
 /// All there is to know about the answer, as label and value.
-pub(super) fn facts(freshness: &Freshness, shown: &Presentation, rows: usize) -> Vec<(String, String)> {
+pub(super) fn facts(freshness: &Freshness, about: Option<&About>, shown: &Presentation, rows: usize) -> Vec<(String, String)> {
     let language = shown.language;
     let mut facts: Vec<(String, String)> = Vec::new();
     let mut say = |english: &str, chinese: &str, value: String| {
@@ -51,6 +51,7 @@ pub(super) fn facts(freshness: &Freshness, shown: &Presentation, rows: usize) ->
     let versions: Vec<String> = freshness.lake_versions.iter().map(|(table, version)| format!("{table}@{version}")).collect();
     let position: Vec<String> = freshness.log_position.iter().map(|(partition, next)| format!("{partition}:{next}")).collect();
     say("Report", "报表", shown.name.clone());
+    say("Definition version", "定义版本", about.map(|a| a.definition.clone()).unwrap_or_default());
     say("One row per", "每行含义", shown.grain.clone());
     for (name, value) in &shown.parameters {
         say(&format!("Parameter {name}"), &format!("参数 {name}"), value.clone());
@@ -60,6 +61,8 @@ pub(super) fn facts(freshness: &Freshness, shown: &Presentation, rows: usize) ->
     say("Lake versions", "数据湖版本", versions.join(", "));
     say("Log position", "日志位置", position.join(", "));
     say("Rows from the tail", "尾部行数", freshness.tail_rows.to_string());
+    let letters = about.map(|a| a.dead_letters.to_string()).unwrap_or_default();
+    say("Messages since the period began that could not be events", "期间起未能成为事件的消息", letters);
     say("Rows", "行数", rows.to_string());
     say("Time zone", "时区", shown.zone.to_string());
     say("Money", "金额单位", language.pick("yuan", "元").to_owned());

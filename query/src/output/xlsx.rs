@@ -13,7 +13,7 @@ use rust_xlsxwriter::{DocProperties, ExcelDateTime, Format, FormatAlign, FormatB
 
 use super::columns::{Column, Kind, Sum, columns};
 use super::{Fault, cells, html, table, words};
-use crate::answer::Presentation;
+use crate::answer::{About, Presentation};
 use crate::view::Freshness;
 
 /// What a sheet takes, less the heading and the totals.
@@ -35,6 +35,7 @@ pub(super) struct Xlsx {
     sums: Vec<Option<Sum>>,
     shown: Presentation,
     freshness: Freshness,
+    about: Option<About>,
     book: Workbook,
     formats: Formats,
     rows: u32,
@@ -48,7 +49,7 @@ struct Formats {
 }
 
 impl Xlsx {
-    pub fn new(schema: &SchemaRef, shown: &Presentation, freshness: &Freshness) -> Result<Self, Fault> {
+    pub fn new(schema: &SchemaRef, shown: &Presentation, freshness: &Freshness, asked: Option<About>) -> Result<Self, Fault> {
         let columns = columns(schema, shown);
         let mut book = Workbook::new();
         let mut about = DocProperties::new().set_title(words::title(shown)).set_author("Hexiao");
@@ -65,7 +66,8 @@ impl Xlsx {
             totals: columns.iter().map(|c| number_format(c.kind).set_bold().set_border_top(FormatBorder::Medium)).collect(),
         };
         let sums = columns.iter().map(Sum::of).collect();
-        let mut xlsx = Xlsx { columns, sums, shown: shown.clone(), freshness: freshness.clone(), book, formats, rows: 0 };
+        let mut xlsx =
+            Xlsx { columns, sums, shown: shown.clone(), freshness: freshness.clone(), about: asked, book, formats, rows: 0 };
         xlsx.head()?;
         Ok(xlsx)
     }
@@ -156,7 +158,7 @@ impl Xlsx {
     /// The second sheet: facts, definitions, and each column's name in CSV and SQL.
     fn about(&mut self) -> Result<(), XlsxError> {
         let language = self.shown.language;
-        let mut lines = words::facts(&self.freshness, &self.shown, self.rows as usize);
+        let mut lines = words::facts(&self.freshness, self.about.as_ref(), &self.shown, self.rows as usize);
         lines.insert(0, (language.pick("Title", "标题").to_owned(), words::title(&self.shown)));
         lines.extend(self.shown.doc.lines().map(|line| (language.pick("Definition", "定义").to_owned(), line.to_owned())));
         lines.extend(self.columns.iter().map(|c| (format!("{} {}", language.pick("Column", "列"), c.name), c.heading.clone())));

@@ -12,11 +12,13 @@ use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
 use arrow::datatypes::{DataType, Float64Type};
 use arrow::util::display::array_value_to_string;
 use async_trait::async_trait;
+use datafusion::datasource::MemTable;
+use datafusion::prelude::SessionContext;
 use event::{Instant, Moment};
 use sqllogictest::{AsyncDB, DBOutput, DefaultColumnType, Runner};
 
 use super::fixture::{Events, engine};
-use crate::{EngineConfig, Params, View};
+use crate::{Answer, Engine, EngineConfig, Given, Params, Source, View};
 
 struct Database {
     view: Arc<View>,
@@ -55,6 +57,7 @@ impl Database {
             words.filter_map(|w| w.split_once('=')).map(|(k, v)| (k.to_owned(), v.to_owned())).collect();
         let answer = engine.run(&self.view, name, &given).await.map_err(said)?;
         let batches = answer.collect().await.map_err(said)?;
+        formulas_hold(engine.report(name).map_err(said)?, &batches).await?;
         let columns: Vec<&str> = columns.split_whitespace().collect();
         if columns.is_empty() {
             return Ok(Some(batches));
@@ -65,6 +68,31 @@ impl Database {
         };
         batches.iter().map(project).collect::<Result<_, _>>().map(Some).map_err(|e| e.to_string())
     }
+}
+
+/// Every formula of the report's header gives what stands in its column, in every row.
+async fn formulas_hold(report: &Source, batches: &[RecordBatch]) -> Result<(), String> {
+    let Some(first) = batches.first() else { return Ok(()) };
+    let rows = SessionContext::new();
+    let table = MemTable::try_new(first.schema(), vec![batches.to_vec()]).map_err(|e| e.to_string())?;
+    rows.register_table("answer", Arc::new(table)).map_err(|e| e.to_string())?;
+    // An answer of another shape, such as an explanation, has not all the columns.
+    for (column, formula) in report.formulas.iter().filter(|(column, _)| first.schema().index_of(column).is_ok()) {
+        let wrong = format!(
+            "SELECT {column}, {formula} FROM answer WHERE ({column} IS NULL) <> (({formula}) IS NULL) \
+             OR abs(CAST({column} AS DOUBLE) - CAST(({formula}) AS DOUBLE)) > 1e-9 * greatest(1.0, abs(CAST({column} AS DOUBLE)))"
+        );
+        let wrong = async { rows.sql(&wrong).await?.collect().await }.await.map_err(|e| format!("formula {column}: {e}"))?;
+        if let Some(row) = wrong.iter().find(|b| b.num_rows() > 0) {
+            return Err(format!(
+                "{}: {column} is {}, and {formula} is {}",
+                report.name,
+                cell(row.column(0), 0),
+                cell(row.column(1), 0)
+            ));
+        }
+    }
+    Ok(())
 }
 
 #[async_trait]
@@ -138,7 +166,38 @@ async fn every_relation_and_report_runs_over_nothing() {
     let some = |p: &crate::Parameter| (p.name.clone(), if p.r#type == crate::Type::Day { "2026-01-01" } else { "1" }.to_owned());
     for report in engine.reports() {
         let given = report.parameters.iter().filter(|p| p.default.is_none()).map(some).collect();
-        failures.extend(engine.run(&view, &report.name, &given).await.err().map(|e| format!("{}: {e:?}", report.name)));
+        match engine.run(&view, &report.name, &given).await {
+            Ok(answer) => {
+                failures.extend(header_faults(&engine, report, &answer).into_iter().map(|f| format!("{}: {f}", report.name)))
+            }
+            Err(e) => failures.push(format!("{}: {e:?}", report.name)),
+        }
     }
     assert!(failures.is_empty(), "{}", failures.join("\n"));
+}
+
+/// What a report's header names and its answer lacks.
+fn header_faults(engine: &Engine, report: &Source, answer: &Answer) -> Vec<String> {
+    let column = |name: &String| answer.schema.index_of(name).is_ok();
+    let named = report.key.iter().chain(&report.additive).chain(report.headings.keys());
+    let named = named.chain(report.formulas.keys()).chain(report.drills.keys());
+    let mut faults: Vec<String> = named.filter(|name| !column(name)).map(|name| format!("there is no column `{name}`")).collect();
+    faults.extend(report.title_zh.is_none().then(|| "it has no `Title zh`".to_owned()));
+    for (figure, drill) in &report.drills {
+        let Ok(pieces) = engine.report(&drill.report) else {
+            faults.push(format!("`{figure}` drills to `{}`, which there is not", drill.report));
+            continue;
+        };
+        for (name, given) in &drill.parameters {
+            let there = match given {
+                Given::Column(name) => column(name),
+                Given::Parameter(name) => report.parameters.iter().any(|p| &p.name == name),
+                Given::Text(_) => true,
+            };
+            if !there || pieces.parameters.iter().all(|p| &p.name != name) {
+                faults.push(format!("`{figure}` drills with `{name}`, which is nowhere"));
+            }
+        }
+    }
+    faults
 }

@@ -1,8 +1,10 @@
 //! Functions the reports need and SQL lacks: distances on the earth, H3 cells, store-local days, hours as bits, exact
-//! percentiles, spans of days, bytes as text.
+//! percentiles, tail probabilities, spans of days, greedy cover, bytes as text.
 
 mod bytes;
+mod chance;
 mod geo;
+mod greedy_cover;
 mod local_time;
 mod nearest_rank;
 mod spans;
@@ -18,6 +20,7 @@ pub(crate) fn scalars() -> Vec<Arc<ScalarUDF>> {
     let mut all = geo::functions();
     all.extend(local_time::functions());
     all.extend(bytes::functions());
+    all.extend(chance::functions());
     all.into_iter().map(Arc::new).collect()
 }
 
@@ -25,6 +28,7 @@ pub(crate) fn scalars() -> Vec<Arc<ScalarUDF>> {
 pub(crate) fn aggregates() -> Vec<Arc<AggregateUDF>> {
     let mut all = spans::functions();
     all.push(nearest_rank::function());
+    all.push(greedy_cover::function());
     all.into_iter().map(Arc::new).collect()
 }
 

@@ -57,7 +57,9 @@ impl Axis {
             return Axis { labels: (first..=last).map(|n| n.to_string()).collect(), order: Order::From(first), places };
         }
         let mut places = places;
-        labels.iter().for_each(|l| drop(places.place(l)));
+        for label in labels {
+            places.place(label);
+        }
         places.labels.truncate(AXIS_LIMIT);
         Axis { labels: places.labels.clone(), order: Order::Rows, places }
     }

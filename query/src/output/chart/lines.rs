@@ -126,7 +126,9 @@ fn axis(data: &Data<'_>, along: Field<'_>) -> (Along, Box<dyn Fn(&str) -> Option
         }
     }
     let mut order = Categories::default();
-    labels.iter().for_each(|l| drop(order.place(l)));
+    for label in &labels {
+        order.place(label);
+    }
     let labels = order.labels.iter().enumerate().map(|(i, l)| (i as i64, l.clone())).collect();
     let places: BTreeMap<String, i64> = order.labels.into_iter().enumerate().map(|(i, l)| (l, i as i64)).collect();
     (Along { labels, step: None }, Box::new(move |label| places.get(label).copied()))
