@@ -207,7 +207,7 @@ fn the_doors_offer_the_same_formats() {
     let page = ask("text/html,application/xhtml+xml,*/*;q=0.8", "zh-CN,zh;q=0.9,en;q=0.8").expect(200);
     assert_eq!(page.header("content-security-policy"), "default-src 'none'; style-src 'unsafe-inline'");
     assert!(page.text().contains("<html lang=\"zh-CN\">") && page.text().contains("核销率"), "{}", page.text());
-    assert!(ask("text/html", "fr, en;q=0.5").expect(200).text().contains("Redemption rate"));
+    assert!(ask("text/html", "fr, en;q=0.5").expect(200).text().contains("Units redeemed within the age / units sold"));
     assert_eq!(ask("application/x-ndjson", "").expect(200).text(), "");
     let none = head.get_with("/v1/reports/redemption_records", &[("accept", "image/svg+xml")]);
     expect!["406 not_acceptable: `redemption_records` has no chart, so there is no SVG of it; a report's header says `Chart: …` if it has one"]
