@@ -6,6 +6,7 @@ mod check;
 mod contract;
 mod crash;
 mod dead_letters;
+mod formats;
 mod http;
 mod journey;
 mod kafka;

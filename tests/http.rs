@@ -445,7 +445,7 @@ fn bad_input_names_the_field() {
         no value: 400 bad_parameter [field $day]: parameter `$day` stands in the statement but was given no value
         wait for: 400 bad_input [field Hexiao-Wait-For]: Hexiao-Wait-For takes a position as Hexiao-Position gives it, such as 0:#
         wait beyond: 400 bad_input [field Hexiao-Wait-For]: This log has no position 0:999 yet
-        accept: 406 not_acceptable: Answers come as application/json | text/csv; charset=utf-8; header=present | application/vnd.apache.arrow.stream | application/vnd
+        accept: 406 not_acceptable: Answers come as application/json | text/csv; charset=utf-8; header=present | text/html; charset=utf-8 | application/vnd.apache.arr
         stream: 404 unknown_stream: there is no stream `payments`
         no message: 400 bad_input: There is no message in the body; send one per line
         no route: 404 no_such_route: There is no /v1/nothing; /openapi.json lists the routes, /docs shows them
@@ -573,7 +573,7 @@ fn answers_come_in_the_format_asked_for() {
     chain.head.post_once("/v1/redemptions", "r", json!({ "store_id": "S2", "code": code })).expect(201);
     let sql = json!({ "sql": "SELECT redeemed_store_id, value_fen, unit_ordinal FROM log.redemptions" }).to_string();
     let ask = |accept: &str| chain.head.send("POST", "/v1/sql", &[("accept", accept)], Some(sql.as_bytes())).expect(200);
-    for accept in ["application/json", "*/*", "text/html, */*;q=0.1"] {
+    for accept in ["application/json", "*/*", "text/turtle, */*;q=0.1"] {
         let answer = ask(accept);
         assert_eq!(answer.header("content-type"), "application/json");
         assert_eq!(

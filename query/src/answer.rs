@@ -6,10 +6,13 @@ use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
+use chrono_tz::Tz;
 use futures::{Stream, TryStreamExt};
 use serde::Serialize;
 
 use crate::Result;
+use crate::asked::GENERAL;
+use crate::output::{Chart, Language, Sheet};
 use crate::source::Source;
 use crate::view::Freshness;
 
@@ -43,13 +46,55 @@ pub struct About {
     pub dead_letters: u64,
 }
 
-/// What a report's header says about showing it (R23).
-#[derive(Clone, Debug, Default)]
+/// How an answer is shown to people: what the report's header says about it (R23), and what they asked for.
+#[derive(Clone, Debug)]
 pub struct Presentation {
+    /// The report's name; empty for a statement's answer.
+    pub name: String,
+    /// Its title.
+    pub title: String,
+    /// Its title in Chinese, if it has one.
+    pub title_zh: Option<String>,
+    /// What one row is.
+    pub grain: String,
+    /// Its definitions, a paragraph a line.
+    pub doc: String,
+    /// The parameters it ran with, in order, those without a value left out.
+    pub parameters: Vec<(String, String)>,
     /// Columns that add up.
     pub additive: Vec<String>,
     /// Headings for people, by column.
     pub headings: BTreeMap<String, String>,
+    /// The same in Chinese.
+    pub headings_zh: BTreeMap<String, String>,
+    /// How to draw it.
+    pub chart: Option<Chart>,
+    /// How to print it as sheets.
+    pub sheet: Option<Sheet>,
+    /// The language of headings and labels.
+    pub language: Language,
+    /// The chain's zone: where instants are shown on a wall clock, it is this one's.
+    pub zone: Tz,
+}
+
+impl Default for Presentation {
+    fn default() -> Self {
+        Presentation {
+            name: String::new(),
+            title: String::new(),
+            title_zh: None,
+            grain: String::new(),
+            doc: String::new(),
+            parameters: Vec::new(),
+            additive: Vec::new(),
+            headings: BTreeMap::new(),
+            headings_zh: BTreeMap::new(),
+            chart: None,
+            sheet: None,
+            language: Language::default(),
+            zone: Tz::UTC,
+        }
+    }
 }
 
 impl Answer {
@@ -64,9 +109,31 @@ impl Answer {
         Answer { schema, rows: Box::pin(futures::stream::iter([Ok(rows)])), ..self }
     }
 
-    pub(crate) fn shown_as(mut self, source: &Source) -> Self {
-        self.presentation = Presentation { additive: source.additive.clone(), headings: source.headings.clone() };
+    /// The same answer, shown in this language.
+    pub fn in_language(mut self, language: Language) -> Self {
+        self.presentation.language = language;
         self
+    }
+
+    pub(crate) fn shown_as(self, source: &Source, about: About) -> Self {
+        let own = source.parameters.iter().map(|p| p.name.as_str());
+        let asked = own.chain(GENERAL.iter().map(|(name, _)| *name));
+        let given = asked.filter_map(|name| Some((name.to_owned(), about.parameters.get(name)?.clone())));
+        let presentation = Presentation {
+            name: source.name.clone(),
+            title: source.title.clone(),
+            title_zh: source.title_zh.clone(),
+            grain: source.grain.clone(),
+            doc: source.doc.clone(),
+            parameters: given.collect(),
+            additive: source.additive.clone(),
+            headings: source.headings.clone(),
+            headings_zh: source.headings_zh.clone(),
+            chart: source.chart.clone(),
+            sheet: source.sheet.clone(),
+            ..self.presentation
+        };
+        Answer { about: Some(about), presentation, ..self }
     }
 }
 

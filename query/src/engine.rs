@@ -201,7 +201,13 @@ impl Engine {
         let schema = plan.schema();
         let batches = execute_stream(plan, scope.state.task_ctx()).map_err(|e| self.failed(e))?;
         let rows = self.drive(batches, deadline, (turn, scope)).await?;
-        Ok(Answer { schema, freshness: view.freshness(), about: None, presentation: Presentation::default(), rows })
+        Ok(Answer {
+            schema,
+            freshness: view.freshness(),
+            about: None,
+            presentation: Presentation { zone: self.config.time_zone, ..Presentation::default() },
+            rows,
+        })
     }
 
     /// Runs a report; `given` are its parameters and the general ones ([`GENERAL`](crate::GENERAL)), as text.
@@ -241,7 +247,7 @@ impl Engine {
         } else {
             answer
         };
-        Ok(Answer { about: Some(about), ..answer.shown_as(source) })
+        Ok(answer.shown_as(source, about))
     }
 
     /// All rows of an answer that people compare, as one batch.

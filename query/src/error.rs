@@ -62,6 +62,22 @@ pub enum Error {
         /// The limit.
         limit: u64,
     },
+    /// The answer has more rows than the format takes.
+    #[error(
+        "the answer has more than {limit} rows, the most that {format} takes; aggregate, ask for less, or take another format"
+    )]
+    TooManyRowsFor {
+        /// The format.
+        format: &'static str,
+        /// The limit.
+        limit: u64,
+    },
+    /// There is nothing to draw.
+    #[error("{what} has no chart, so there is no SVG of it; a report's header says `Chart: …` if it has one")]
+    NoChart {
+        /// What was asked for.
+        what: String,
+    },
     /// The statement joins without equality what is too much for that.
     #[error(
         "it would compare every one of about {left} rows with every one of about {right}, more than the {limit} pairs a \
@@ -148,6 +164,8 @@ pub enum ErrorKind {
     UnknownReport,
     /// Wrong parameter (HTTP 400).
     BadParameter,
+    /// The answer does not come in this format (HTTP 406).
+    NotAcceptable,
     /// It asked for more than one statement may have (HTTP 422).
     Limit,
     /// Try again later (HTTP 503).
@@ -170,8 +188,10 @@ impl Error {
             Error::DeadlineExceeded { .. }
             | Error::MemoryExceeded { .. }
             | Error::TooManyRows { .. }
+            | Error::TooManyRowsFor { .. }
             | Error::TooManyPairs { .. }
             | Error::TooLong { .. } => ErrorKind::Limit,
+            Error::NoChart { .. } => ErrorKind::NotAcceptable,
             Error::Busy { .. } | Error::NotYetVisible { .. } => ErrorKind::Unavailable,
             Error::BadSource { .. } | Error::Lake { .. } | Error::Folder { .. } | Error::Output { .. } | Error::Engine(_) => {
                 ErrorKind::Internal

@@ -38,7 +38,7 @@ pub use asked::GENERAL;
 pub use engine::{Engine, EngineConfig, business_day};
 pub use error::{Error, ErrorKind, Result};
 pub use follow::{FollowConfig, FollowStatus, Follower};
-pub use output::Format;
+pub use output::{Chart, Format, Language, Sheet};
 pub use params::{Params, Type, Value};
 pub use source::{Drill, Given, Parameter, Role, Source};
 pub use view::{Freshness, View};

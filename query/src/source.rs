@@ -11,9 +11,11 @@
 //! -- Key: store_id, weekday, hour
 //! -- Additive: redemptions, value_fen
 //! -- Heading gained: upper estimate, associational
+//! -- Heading zh gained: 上限估计，仅为相关
 //! -- Formula average: units / days
 //! -- Drill units: redemption_records store=store_id, from=$from, to=$to
 //! -- Chart: heat weekday hour average
+//! -- Sheet: store_name weekday hour average
 //! -- Any other line is documentation.
 //! ```
 //! A parameter without a default is required. `Key` names the columns that name a row. A `Formula` is SQL over the row's own
@@ -25,6 +27,7 @@ use std::collections::BTreeMap;
 use event::Day;
 use serde::Serialize;
 
+use crate::output::{Chart, Sheet};
 use crate::params::{Params, Type, Value};
 use crate::{Error, Result, period};
 
@@ -53,12 +56,16 @@ pub struct Source {
     pub additive: Vec<String>,
     /// Headings for people, by column, where the column's name is not enough.
     pub headings: BTreeMap<String, String>,
+    /// The same in Chinese.
+    pub headings_zh: BTreeMap<String, String>,
     /// How a column comes about: SQL over the row's other columns.
     pub formulas: BTreeMap<String, String>,
     /// Where a column's figure is listed piece by piece.
     pub drills: BTreeMap<String, Drill>,
-    /// How to draw it, as written.
-    pub chart: Option<String>,
+    /// How to draw it.
+    pub chart: Option<Chart>,
+    /// How to print it as sheets.
+    pub sheet: Option<Sheet>,
     /// The SELECT, with its header.
     #[serde(skip)]
     pub sql: String,
@@ -131,9 +138,11 @@ impl Source {
             key: Vec::new(),
             additive: Vec::new(),
             headings: BTreeMap::new(),
+            headings_zh: BTreeMap::new(),
             formulas: BTreeMap::new(),
             drills: BTreeMap::new(),
             chart: None,
+            sheet: None,
             sql: sql.to_owned(),
         };
         match lines.first() {
@@ -144,12 +153,16 @@ impl Source {
         for line in &lines[1..] {
             match line.split_once(": ") {
                 Some(("Title", text)) => source.title = text.to_owned(),
+                Some(("Title zh", text)) => source.title_zh = Some(text.to_owned()),
                 Some(("Grain", text)) => source.grain = text.trim_end_matches('.').to_owned(),
                 Some(("Roles", text)) => source.roles = text.split(',').map(|r| role(r.trim())).collect(),
-                Some(("Title zh", text)) => source.title_zh = Some(text.to_owned()),
                 Some(("Key", text)) => source.key = names(text),
                 Some(("Additive", text)) => source.additive = names(text),
-                Some(("Chart", text)) => source.chart = Some(text.to_owned()),
+                Some(("Chart", text)) => source.chart = Some(text.parse().map_err(bad)?),
+                Some(("Sheet", text)) => source.sheet = Some(text.parse().map_err(bad)?),
+                Some((key, text)) if key.starts_with("Heading zh ") => {
+                    source.headings_zh.insert(key["Heading zh ".len()..].to_owned(), text.to_owned());
+                }
                 Some((key, text)) if key.starts_with("Heading ") => {
                     source.headings.insert(key["Heading ".len()..].to_owned(), text.to_owned());
                 }

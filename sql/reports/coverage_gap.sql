@@ -14,6 +14,7 @@
 -- Heading expected_redemptions_30d: expected redemptions in 30 days: upper estimate, associational
 -- Heading rate_covered: units per holder-month, covered homes
 -- Heading rate_uncovered: units per holder-month, uncovered homes
+-- Heading zh expected_redemptions_30d: 预计 30 天核销次数（上限估计，仅为相关）
 -- R16, over products that redeem across stores (R3). A member is covered for a unit if a store where that very unit may be
 --    redeemed lies within the radius of the home: the list the order was sold with, what changes since added or took away,
 --    or the selling store alone while the switch is off.

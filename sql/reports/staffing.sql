@@ -19,6 +19,7 @@
 -- Formula mean_minutes: CAST(demand_minutes AS DOUBLE) / n
 -- Formula gap: technicians - rostered
 -- Chart: heat weekday hour technicians
+-- Sheet: store_name weekday hour technicians by skill
 -- R15. demand_minutes are the minutes of service in these weeks, spread over the hours they occupy: redemptions that stand,
 --    paid services without a card and unmet demand (see service_demand), which unmet_minutes counts alone.
 -- n is the sample: dates of that weekday on which that hour was open. Days without demand count, closed days don't, today is

@@ -16,6 +16,8 @@
 -- Chart: heat weekday hour average
 -- Heading average: units per open day
 -- Heading regular_average: units per open day without special days
+-- Heading zh average: 每营业日次数
+-- Heading zh regular_average: 每平日次数
 -- R14. days is the denominator of average: completed business days of that weekday on which that hour was open, between the
 --    store's opening and closing dates. Days without a redemption count, closed days don't; today is left out and shown apart.
 -- A closed day with a redemption counts as open, at its weekday's usual hours and at those of its redemptions, and is listed

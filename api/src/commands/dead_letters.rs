@@ -7,7 +7,7 @@ mod replay;
 use std::collections::BTreeMap;
 
 use event::{Day, Stream};
-use query::{Engine, Format};
+use query::Engine;
 use redemption::Zone;
 
 use super::Done;
@@ -46,9 +46,8 @@ struct List {
     /// At most so many.
     #[arg(long, value_name = "N", default_value_t = 100)]
     limit: u32,
-    /// How to print the rows: table, csv, csv-bom, json, arrow or parquet.
-    #[arg(long, default_value = "table")]
-    format: Format,
+    #[command(flatten)]
+    shown: super::Shown,
 }
 
 #[derive(clap::Args)]
@@ -80,7 +79,7 @@ async fn list(setup: &Setup, engine: &Engine, args: List) -> Done {
     given.extend(since.map(|at| ("since", at.to_string())));
     let given = given.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
     let view = super::view(setup).await?;
-    super::print(engine.run(&view, "dead_letters", &given).await?, args.format).await
+    args.shown.print(engine.run(&view, "dead_letters", &given).await?).await
 }
 
 async fn show(setup: &Setup, engine: &Engine, args: &Show) -> Done {

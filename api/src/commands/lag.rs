@@ -6,7 +6,7 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray};
 use event::{Clock, Instant, SystemClock};
 use eventlog::{OutboxSource, Partition, Position, Source};
-use query::{Answer, Format, Freshness, Presentation, View};
+use query::{Answer, Freshness, Presentation, View};
 
 use super::Done;
 use crate::config::{LogConfig, Setup};
@@ -15,9 +15,8 @@ use crate::kafka;
 /// Arguments of `lag`.
 #[derive(clap::Args)]
 pub struct Args {
-    /// How to print the rows: table, csv, csv-bom, json, arrow or parquet.
-    #[arg(long, default_value = "table")]
-    format: Format,
+    #[command(flatten)]
+    shown: super::Shown,
 }
 
 /// What a lag is made of.
@@ -60,7 +59,7 @@ pub async fn run(setup: &Setup, args: Args) -> Done {
         presentation: Presentation { additive: vec!["tail".to_owned(), "lost".to_owned()], ..Presentation::default() },
         rows: Box::pin(futures::stream::once(async { Ok(batch) })),
     };
-    super::write_answer(answer, args.format, &mut std::io::stdout()).await?;
+    super::write_answer(answer.in_language(args.shown.lang), args.shown.format, &mut std::io::stdout()).await?;
     Ok(())
 }
 

@@ -17,7 +17,7 @@ pub mod topics;
 use std::collections::BTreeMap;
 use std::io::{IsTerminal, Write};
 
-use query::{Answer, Format};
+use query::{Answer, Format, Language};
 
 use crate::config::{LogConfig, Setup};
 use crate::kafka;
@@ -25,11 +25,30 @@ use crate::kafka;
 /// What a command ends with. The message is for a person; causes are printed below it.
 pub type Done = Result<(), Box<dyn std::error::Error + Send + Sync>>;
 
+/// How an answer is printed.
+#[derive(clap::Args)]
+pub struct Shown {
+    /// How to print the rows: table, csv, csv-bom, json, ndjson, arrow, parquet, xlsx, html, or svg for the chart alone. Money
+    /// is fen in json, ndjson, arrow and parquet, else yuan.
+    #[arg(long, default_value = "table")]
+    pub format: Format,
+    /// Language of headings and labels in table, xlsx, html and svg: en or zh.
+    #[arg(long, value_name = "LANGUAGE", default_value = "en", env = "HEXIAO_LANG")]
+    pub lang: Language,
+}
+
+impl Shown {
+    /// Prints an answer this way.
+    pub async fn print(self, answer: Answer) -> Done {
+        print(answer.in_language(self.lang), self.format).await
+    }
+}
+
 /// Prints an answer to stdout and how fresh it is to stderr (R23).
 pub async fn print(answer: Answer, format: Format) -> Done {
     let mut out = std::io::stdout();
-    if matches!(format, Format::Arrow | Format::Parquet) && out.is_terminal() {
-        return Err("this format is bytes, not text: send it to a file, as in `> answer.arrow`".into());
+    if format.binary() && out.is_terminal() {
+        return Err("this format is bytes, not text: send it to a file, as in `> answer.xlsx`".into());
     }
     let freshness = answer.freshness.clone();
     if write_answer(answer, format, &mut out).await? {

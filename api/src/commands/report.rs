@@ -2,7 +2,6 @@
 
 use std::path::PathBuf;
 
-use query::Format;
 
 use super::Done;
 use crate::config::Setup;
@@ -40,9 +39,8 @@ pub struct Args {
     /// Another parameter of the report; may be repeated.
     #[arg(long = "param", value_name = "NAME=VALUE", value_parser = super::named_value)]
     params: Vec<(String, String)>,
-    /// How to print the rows: table, csv, csv-bom, json, arrow or parquet. Money is fen in the last three, else yuan.
-    #[arg(long, default_value = "table")]
-    format: Format,
+    #[command(flatten)]
+    shown: super::Shown,
     /// Folder with further `views` and `reports`, instead of the configured one.
     #[arg(long, value_name = "DIR")]
     sql: Option<PathBuf>,
@@ -80,5 +78,5 @@ pub async fn run(setup: &Setup, args: Args) -> Done {
     ];
     given.extend(flags.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))));
     let view = super::view(setup).await?;
-    super::print(engine.run(&view, &args.name, &given).await?, args.format).await
+    args.shown.print(engine.run(&view, &args.name, &given).await?).await
 }

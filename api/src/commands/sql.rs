@@ -2,7 +2,7 @@
 
 use std::io::Read;
 
-use query::{Format, Params};
+use query::Params;
 
 use super::Done;
 use crate::config::Setup;
@@ -13,9 +13,8 @@ use crate::folder;
 pub struct Args {
     /// The statement; `-` reads it from stdin.
     statement: String,
-    /// How to print the rows: table, csv, csv-bom, json, arrow or parquet. Money is fen in the last three, else yuan.
-    #[arg(long, default_value = "table")]
-    format: Format,
+    #[command(flatten)]
+    shown: super::Shown,
     /// Value of a `$name` in the statement; may be repeated.
     #[arg(long = "param", value_name = "NAME=VALUE", value_parser = super::named_value)]
     params: Vec<(String, String)>,
@@ -35,5 +34,5 @@ pub async fn run(setup: &Setup, args: Args) -> Done {
     }
     let engine = super::engine(setup)?;
     let view = super::view(setup).await?;
-    super::print(engine.sql(&view, &statement, &params).await?, args.format).await
+    args.shown.print(engine.sql(&view, &statement, &params).await?).await
 }

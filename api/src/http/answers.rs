@@ -6,8 +6,8 @@ use axum::body::Body;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use eventlog::chain;
-use futures::TryStreamExt;
-use query::{Answer, Format, Freshness, View};
+use futures::{StreamExt, TryStreamExt};
+use query::{Answer, Format, Freshness, Language, View};
 
 use super::App;
 use super::extract::WaitFor;
@@ -15,7 +15,20 @@ use super::problem::Problem;
 use crate::feed::NotVisible;
 
 /// Formats on offer, the preferred one first.
-const FORMATS: [Format; 5] = [Format::Json, Format::Csv, Format::Arrow, Format::Parquet, Format::Table];
+const FORMATS: [Format; 9] = [
+    Format::Json,
+    Format::Csv,
+    Format::Html,
+    Format::Arrow,
+    Format::Parquet,
+    Format::Xlsx,
+    Format::Svg,
+    Format::Ndjson,
+    Format::Table,
+];
+
+/// Pages and charts run no script and fetch nothing, whatever the data hold.
+const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'";
 
 /// The View to answer from: it includes what the request asks for, or else everything recorded by now.
 pub async fn view(app: &App, wait_for: &WaitFor) -> Result<std::sync::Arc<View>, Problem> {
@@ -55,6 +68,12 @@ pub fn format(headers: &HeaderMap) -> Result<Format, Problem> {
     })
 }
 
+/// The language that `Accept-Language` prefers.
+pub fn language(headers: &HeaderMap) -> Language {
+    let all: Vec<&str> = headers.get_all(header::ACCEPT_LANGUAGE).iter().filter_map(|v| v.to_str().ok()).collect();
+    Language::accepted(&all.join(","))
+}
+
 /// One range of `Accept` with its weight.
 fn range(text: &str) -> (&str, f32) {
     let mut parts = text.split(';').map(str::trim);
@@ -64,15 +83,15 @@ fn range(text: &str) -> (&str, f32) {
 }
 
 /// Counts a query and shows its answer.
-pub fn show(
+pub async fn show(
     app: &App,
     kind: &'static str,
     started: Instant,
     answer: query::Result<Answer>,
-    format: Format,
+    asked: (Format, Language),
 ) -> Result<Response, Problem> {
     app.metrics.queried(kind, answer.is_ok(), started.elapsed());
-    let answer = answer?;
+    let (answer, format) = (answer?.in_language(asked.1), asked.0);
     let mut headers = freshness_headers(&answer.freshness);
     if let Some(about) = &answer.about {
         headers.insert("hexiao-dead-letters", about.dead_letters.into());
@@ -80,8 +99,20 @@ pub fn show(
     }
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(format.media_type()));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    // The head is sent by now: all that is left for a late failure is to break off, which clients notice.
-    let pieces = query::output::encode(answer, format)
+    headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY));
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    if format == Format::Xlsx {
+        let name = if answer.presentation.name.is_empty() { "answer" } else { &answer.presentation.name };
+        if let Ok(value) = HeaderValue::from_str(&format!("attachment; filename=\"{name}.xlsx\"")) {
+            headers.insert(header::CONTENT_DISPOSITION, value);
+        }
+    }
+    let mut pieces = query::output::encode(answer, format);
+    // What cannot be shown in this format shows before the head is sent. All that is left for a later failure is to break
+    // off, which clients notice.
+    let first = pieces.try_next().await?;
+    let pieces = futures::stream::iter(first.map(Ok))
+        .chain(pieces)
         .inspect_err(|error| tracing::error!(error = %chain(error), "An answer broke off after its first rows"));
     Ok((headers, Body::from_stream(pieces)).into_response())
 }
@@ -125,7 +156,10 @@ mod tests {
         check("text/csv", expect!["text/csv; charset=utf-8; header=present"]);
         check("text/*", expect!["text/csv; charset=utf-8; header=present"]);
         check("text/plain, text/csv;q=0.5", expect!["text/plain; charset=utf-8"]);
-        check("text/html, */*;q=0.1", expect!["application/json"]);
+        check("text/html, */*;q=0.1", expect!["text/html; charset=utf-8"]);
+        check("text/turtle, */*;q=0.1", expect!["application/json"]);
+        check("image/*", expect!["image/svg+xml"]);
+        check("application/x-ndjson", expect!["application/x-ndjson"]);
         check("application/vnd.apache.arrow.stream", expect!["application/vnd.apache.arrow.stream"]);
         check("application/json;q=0, */*", expect!["text/csv; charset=utf-8; header=present"]);
         check("image/png", expect!["not_acceptable"]);

@@ -15,7 +15,7 @@ use serde_json::Value;
 use utoipa::ToSchema;
 
 use super::App;
-use super::answers::{format, show, view};
+use super::answers::{format, language, show, view};
 use super::auth::{AnyKey, HeadOffice, role_name};
 use super::extract::{self, Path, Query, Raw, WaitFor};
 use super::problem::Problem;
@@ -27,6 +27,9 @@ pub struct ReportView {
     name: String,
     /// One line for people.
     title: String,
+    /// The same in Chinese.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    title_zh: Option<String>,
     /// What one row is.
     grain: String,
     /// Documentation.
@@ -35,6 +38,9 @@ pub struct ReportView {
     roles: Vec<String>,
     /// Its parameters.
     parameters: Vec<ParameterView>,
+    /// What its chart draws, such as `bars store_name units`: with one it may be asked for as `image/svg+xml`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    chart: Option<String>,
 }
 
 /// A parameter of a report.
@@ -71,10 +77,12 @@ impl From<&Source> for ReportView {
         ReportView {
             name: source.name.clone(),
             title: source.title.clone(),
+            title_zh: source.title_zh.clone(),
             grain: source.grain.clone(),
             doc: source.doc.clone(),
             roles: roles.collect(),
             parameters: parameters.collect(),
+            chart: source.chart.as_ref().map(ToString::to_string),
         }
     }
 }
@@ -93,18 +101,21 @@ pub async fn list(State(app): State<App>, AnyKey(caller): AnyKey) -> Json<Vec<Re
 ///
 /// Its parameters go into the query, `from` and `to` being inclusive business days, and so do the general ones: `last` (30d, 8w,
 /// 3m) for the period, `compare` (previous, last-year, FROM..TO) for another one beside it, `as_known_on` and `diff_known_on`
-/// for what was known when a business day began, `explain=true` for how figures came about. `Accept` chooses JSON, CSV, Arrow
-/// stream, Parquet or a table. Money is fen, in CSV and table yuan.
+/// for what was known when a business day began, `explain=true` for how figures came about. `Accept` chooses JSON, NDJSON, CSV,
+/// an Excel workbook, a page, the chart as SVG, Arrow stream, Parquet or a table; `Accept-Language` English or Chinese headings
+/// of table, workbook, page and chart. Money is yuan in these and CSV, else fen.
 #[utoipa::path(
     get, path = "/v1/reports/{name}", tag = "answers",
     params(
         ("name" = String, Path, description = "Name of the report"),
         ("parameters" = BTreeMap<String, String>, Query, style = Form, explode, description = "The report's own parameters; /v1/reports lists them"),
         ("Hexiao-Wait-For" = Option<String>, Header, description = "Position the answer must include; default: everything recorded when asked"),
+        ("Accept-Language" = Option<String>, Header, description = "Headings and labels for people: en or zh"),
     ),
     responses((status = 200, content(
-        (Envelope = "application/json"), (String = "text/csv"), (Vec<u8> = "application/vnd.apache.arrow.stream"),
-        (Vec<u8> = "application/vnd.apache.parquet"), (String = "text/plain"),
+        (Envelope = "application/json"), (String = "application/x-ndjson"), (String = "text/csv"), (String = "text/html"), (String = "image/svg+xml"),
+        (Vec<u8> = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"),
+        (Vec<u8> = "application/vnd.apache.arrow.stream"), (Vec<u8> = "application/vnd.apache.parquet"), (String = "text/plain"),
     ), headers(
         ("Hexiao-As-Of" = String, description = "When the last event included was recorded"),
         ("Hexiao-Lake-Versions" = String, description = "`table=version`, joined by commas"),
@@ -134,9 +145,9 @@ pub async fn run_report(
     name: &str,
     given: &BTreeMap<String, String>,
 ) -> Result<Response, Problem> {
-    let (format, started) = (format(headers)?, Instant::now());
+    let (asked, started) = ((format(headers)?, language(headers)), Instant::now());
     let view = view(app, wait_for).await?;
-    show(app, "report", started, app.engine.run(&view, name, given).await, format)
+    show(app, "report", started, app.engine.run(&view, name, given).await, asked).await
 }
 
 /// The parameters with which this caller may run the report: a store's key is held to its own store.
@@ -221,14 +232,16 @@ impl FromRequest<App> for Statement {
 
 /// Runs one statement that reads.
 ///
-/// Head office only. The body may also be the statement itself, as `text/plain` or `application/sql`.
+/// Head office only. The body may also be the statement itself, as `text/plain` or `application/sql`. `Accept` chooses the
+/// format as for reports, but a statement has no chart.
 #[utoipa::path(
     post, path = "/v1/sql", tag = "answers",
     params(("Hexiao-Wait-For" = Option<String>, Header, description = "Position the answer must include; default: everything recorded when asked")),
     request_body(content((SqlRequest = "application/json"), (String = "text/plain"), (String = "application/sql"))),
     responses((status = 200, content(
-        (Envelope = "application/json"), (String = "text/csv"), (Vec<u8> = "application/vnd.apache.arrow.stream"),
-        (Vec<u8> = "application/vnd.apache.parquet"), (String = "text/plain"),
+        (Envelope = "application/json"), (String = "application/x-ndjson"), (String = "text/csv"), (String = "text/html"),
+        (Vec<u8> = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"),
+        (Vec<u8> = "application/vnd.apache.arrow.stream"), (Vec<u8> = "application/vnd.apache.parquet"), (String = "text/plain"),
     ), headers(
         ("Hexiao-As-Of" = String, description = "When the last event included was recorded"),
         ("Hexiao-Lake-Versions" = String, description = "`table=version`, joined by commas"),
@@ -243,8 +256,8 @@ pub async fn sql(
     headers: HeaderMap,
     Statement(statement): Statement,
 ) -> Result<Response, Problem> {
-    let (format, started) = (format(&headers)?, Instant::now());
+    let (asked, started) = ((format(&headers)?, language(&headers)), Instant::now());
     let params = Params::from_json(&statement.params)?;
     let view = view(&app, &wait_for).await?;
-    show(&app, "sql", started, app.engine.sql(&view, &statement.sql, &params).await, format)
+    show(&app, "sql", started, app.engine.sql(&view, &statement.sql, &params).await, asked).await
 }

@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use arrow::array::{Array, ArrayRef, AsArray};
 use arrow::datatypes::{
-    DataType, Date32Type, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type, TimeUnit,
+    DataType, Date32Type, Decimal128Type, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type, TimeUnit,
     TimestampMicrosecondType, UInt8Type, UInt16Type, UInt32Type, UInt64Type,
 };
 use arrow::util::display::{ArrayFormatter, FormatOptions};
@@ -24,8 +24,8 @@ pub(super) fn sort(data_type: &DataType) -> Sort {
     match data_type {
         DataType::Utf8 | DataType::Utf8View | DataType::LargeUtf8 => Sort::Text,
         DataType::Boolean => Sort::Flag,
-        t if t.is_integer() => Sort::Whole,
-        t if t.is_floating() => Sort::Fraction,
+        t if t.is_integer() || matches!(t, DataType::Decimal128(_, 0)) => Sort::Whole,
+        t if t.is_floating() || matches!(t, DataType::Decimal128(..)) => Sort::Fraction,
         _ => Sort::Other,
     }
 }
@@ -54,6 +54,7 @@ pub(super) fn whole(column: &ArrayRef, row: usize) -> Option<i128> {
         DataType::UInt32 => column.as_primitive::<UInt32Type>().value(row).into(),
         DataType::UInt16 => column.as_primitive::<UInt16Type>().value(row).into(),
         DataType::UInt8 => column.as_primitive::<UInt8Type>().value(row).into(),
+        DataType::Decimal128(_, 0) => column.as_primitive::<Decimal128Type>().value(row),
         _ => return None,
     })
 }
@@ -66,7 +67,21 @@ pub(super) fn fraction(column: &ArrayRef, row: usize) -> Option<f64> {
     match column.data_type() {
         DataType::Float64 => Some(column.as_primitive::<Float64Type>().value(row)),
         DataType::Float32 => Some(column.as_primitive::<Float32Type>().value(row).into()),
+        DataType::Decimal128(_, scale) if *scale != 0 => {
+            Some(column.as_primitive::<Decimal128Type>().value(row) as f64 / 10f64.powi((*scale).into()))
+        }
         _ => None,
+    }
+}
+
+/// Money in whole fen; fractions of a fen are rounded half away from zero, so that a reversal mirrors its original.
+pub(super) fn fen(column: &ArrayRef, row: usize) -> Option<i128> {
+    match column.data_type() {
+        DataType::Decimal128(_, scale @ 1..) if column.is_valid(row) => {
+            let (value, unit) = (column.as_primitive::<Decimal128Type>().value(row), 10i128.pow((*scale).unsigned_abs().into()));
+            Some(value.signum() * ((value.abs() + unit / 2) / unit))
+        }
+        _ => whole(column, row).or_else(|| fraction(column, row).filter(|n| n.is_finite()).map(|n| n.round() as i128)),
     }
 }
 
@@ -108,7 +123,7 @@ pub(crate) fn write(column: &ArrayRef, row: usize, out: &mut String) {
                 out.push_str(text);
             } else if let Some(n) = whole(column, row) {
                 let _ = write!(out, "{n}");
-            } else if let Some(n) = fraction(column, row) {
+            } else if let Some(n) = fraction(column, row).filter(|_| column.data_type().is_floating()) {
                 let _ = write!(out, "{n}");
             } else if let Ok(formatter) = ArrayFormatter::try_new(column.as_ref(), &FormatOptions::default()) {
                 let _ = write!(out, "{}", formatter.value(row));
@@ -123,14 +138,11 @@ pub(super) fn yuan(fen: i128) -> String {
     format!("{sign}{}.{:02}", fen.unsigned_abs() / 100, fen.unsigned_abs() % 100)
 }
 
-/// A money cell in yuan; fractions of a fen are rounded half up.
+/// A money cell in yuan.
 pub(crate) fn write_yuan(column: &ArrayRef, row: usize, out: &mut String) {
-    if let Some(fen) = whole(column, row) {
-        out.push_str(&yuan(fen));
-    } else if let Some(fen) = fraction(column, row) {
-        out.push_str(&yuan(fen.round() as i128));
-    } else {
-        write(column, row, out);
+    match fen(column, row) {
+        Some(fen) => out.push_str(&yuan(fen)),
+        None => write(column, row, out),
     }
 }
 

@@ -1,4 +1,4 @@
-//! JSON: one object with the answer's freshness, its columns and its rows.
+//! JSON: one object with the answer's freshness, its columns and its rows; or the rows alone, one object a line.
 
 use std::fmt::Write;
 
@@ -10,9 +10,11 @@ use super::{Encoder, Fault, cells};
 use crate::About;
 use crate::view::Freshness;
 
+/// Each column's name as a JSON key with its colon, and whether it holds 64-bit ids.
+struct Keys(Vec<(String, bool)>);
+
 pub(super) struct Json {
-    /// Each column's name as a JSON key with its colon, and whether it holds 64-bit ids.
-    columns: Vec<(String, bool)>,
+    keys: Keys,
     /// What goes before the first row.
     head: String,
     first: bool,
@@ -42,9 +44,48 @@ impl Json {
             freshness.tail_rows,
             json(&columns),
         );
+        Json { keys: Keys::of(schema), head, first: true }
+    }
+}
+
+/// Rows alone, for programs that read line by line; how fresh they are is said elsewhere.
+pub(super) struct Ndjson(Keys);
+
+impl Ndjson {
+    pub fn new(schema: &SchemaRef) -> Self {
+        Ndjson(Keys::of(schema))
+    }
+}
+
+impl Encoder for Ndjson {
+    fn batch(&mut self, batch: &RecordBatch) -> Result<Bytes, Fault> {
+        let mut out = String::new();
+        for row in 0..batch.num_rows() {
+            self.0.object(batch, row, &mut out);
+            out.push('\n');
+        }
+        Ok(out.into())
+    }
+
+    fn end(&mut self) -> Result<Bytes, Fault> {
+        Ok(Bytes::new())
+    }
+}
+
+impl Keys {
+    fn of(schema: &SchemaRef) -> Self {
         let key = |name: &str| format!("{}:", json(&name));
-        let columns = schema.fields().iter().map(|f| (key(f.name()), cells::id(f.name(), f.data_type()))).collect();
-        Json { columns, head, first: true }
+        Keys(schema.fields().iter().map(|f| (key(f.name()), cells::id(f.name(), f.data_type()))).collect())
+    }
+
+    fn object(&self, batch: &RecordBatch, row: usize, out: &mut String) {
+        out.push('{');
+        for (i, (column, (key, id))) in batch.columns().iter().zip(&self.0).enumerate() {
+            out.push_str(if i == 0 { "" } else { "," });
+            out.push_str(key);
+            value(column, row, *id, out);
+        }
+        out.push('}');
     }
 }
 
@@ -52,13 +93,8 @@ impl Encoder for Json {
     fn batch(&mut self, batch: &RecordBatch) -> Result<Bytes, Fault> {
         let mut out = std::mem::take(&mut self.head);
         for row in 0..batch.num_rows() {
-            out.push_str(if std::mem::take(&mut self.first) { "\n{" } else { ",\n{" });
-            for (i, (column, (key, id))) in batch.columns().iter().zip(&self.columns).enumerate() {
-                out.push_str(if i == 0 { "" } else { "," });
-                out.push_str(key);
-                value(column, row, *id, &mut out);
-            }
-            out.push('}');
+            out.push_str(if std::mem::take(&mut self.first) { "\n" } else { ",\n" });
+            self.keys.object(batch, row, &mut out);
         }
         Ok(out.into())
     }

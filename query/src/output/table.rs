@@ -3,107 +3,92 @@
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 
-use super::cells::{self, Sort};
+use super::columns::{Column, Sum, columns};
 use crate::answer::Presentation;
 
-/// Fractions show this many decimals: rates and averages differ in the first two or three.
-const DECIMALS: usize = 3;
+/// A heading breaks into lines rather than make its column wider than this, or than the cells below it.
+const HEADING_WIDTH: usize = 16;
 
-struct Column {
-    heading: String,
-    right: bool,
-    money: bool,
-    sum: Option<Sum>,
-    cells: Vec<String>,
-}
-
-enum Sum {
-    Whole(i128),
-    Fraction(f64),
-}
-
-pub(super) fn render(schema: &SchemaRef, batches: &[RecordBatch], presentation: &Presentation) -> String {
+pub(super) fn render(schema: &SchemaRef, batches: &[RecordBatch], shown: &Presentation) -> String {
     let rows: usize = batches.iter().map(RecordBatch::num_rows).sum();
-    let mut columns: Vec<Column> = schema
-        .fields()
-        .iter()
-        .map(|f| {
-            let (sort, money) = (cells::sort(f.data_type()), cells::money(f.name(), f.data_type()));
-            let name = if money { cells::in_yuan(f.name()) } else { f.name().clone() };
-            let adds_up = presentation.additive.contains(f.name()) && rows > 1;
-            Column {
-                heading: presentation.headings.get(f.name()).map_or(name.clone(), |h| format!("{name} ({h})")),
-                right: matches!(sort, Sort::Whole | Sort::Fraction),
-                money,
-                sum: match sort {
-                    Sort::Whole if adds_up => Some(Sum::Whole(0)),
-                    Sort::Fraction if adds_up => Some(Sum::Fraction(0.0)),
-                    _ => None,
-                },
-                cells: Vec::with_capacity(rows + 1),
-            }
-        })
-        .collect();
+    let columns = columns(schema, shown);
+    let mut sums: Vec<Option<Sum>> = columns.iter().map(|c| Sum::of(c).filter(|_| rows > 1)).collect();
+    let mut cells: Vec<Vec<String>> = vec![Vec::with_capacity(rows + 1); columns.len()];
     for batch in batches {
         for row in 0..batch.num_rows() {
-            for (column, values) in columns.iter_mut().zip(batch.columns()) {
+            for (i, (column, values)) in columns.iter().zip(batch.columns()).enumerate() {
                 let mut cell = String::new();
-                if column.money {
-                    cells::write_yuan(values, row, &mut cell);
-                } else if let Some(n) = cells::fraction(values, row) {
-                    cell = format!("{n:.DECIMALS$}");
-                } else {
-                    cells::write(values, row, &mut cell);
+                column.write(values, row, &mut cell);
+                if let Some(sum) = &mut sums[i] {
+                    sum.add(column, values, row);
                 }
-                match &mut column.sum {
-                    Some(Sum::Whole(sum)) => *sum += cells::whole(values, row).unwrap_or(0),
-                    Some(Sum::Fraction(sum)) => *sum += cells::fraction(values, row).unwrap_or(0.0),
-                    None => {}
-                }
-                column.cells.push(cell.replace(['\n', '\r', '\t'], " "));
+                cells[i].push(cell.replace(['\n', '\r', '\t'], " "));
             }
         }
     }
-    let totals = columns.iter().any(|c| c.sum.is_some());
+    let totals = sums.iter().any(Option::is_some);
     if totals {
-        for (i, column) in columns.iter_mut().enumerate() {
-            column.cells.push(match &column.sum {
-                Some(Sum::Whole(sum)) if column.money => cells::yuan(*sum),
-                Some(Sum::Whole(sum)) => sum.to_string(),
-                Some(Sum::Fraction(sum)) => format!("{sum:.DECIMALS$}"),
-                None if i == 0 => "total".to_owned(),
+        for (i, (column, sum)) in columns.iter().zip(&sums).enumerate() {
+            cells[i].push(match sum {
+                Some(sum) => sum.text(column),
+                None if i == 0 => shown.language.pick("total", "合计").to_owned(),
                 None => String::new(),
             });
         }
     }
-    lay_out(&columns, rows, totals)
+    let mut text = lay_out(&columns, &cells, rows, totals);
+    let count = if rows == 1 { "row" } else { "rows" };
+    text.push_str(&shown.language.pick(format!("{rows} {count}\n"), format!("{rows} 行\n")));
+    text
 }
 
-fn lay_out(columns: &[Column], rows: usize, totals: bool) -> String {
+fn lay_out(columns: &[Column], cells: &[Vec<String>], rows: usize, totals: bool) -> String {
+    let below: Vec<usize> = cells.iter().map(|c| c.iter().map(|s| width(s)).max().unwrap_or(0)).collect();
+    let headings: Vec<Vec<String>> =
+        columns.iter().zip(&below).map(|(c, below)| broken(&c.heading, (*below).max(HEADING_WIDTH))).collect();
     let widths: Vec<usize> =
-        columns.iter().map(|c| c.cells.iter().map(|s| width(s)).max().unwrap_or(0).max(width(&c.heading))).collect();
+        headings.iter().zip(&below).map(|(h, below)| h.iter().map(|s| width(s)).max().unwrap_or(0).max(*below)).collect();
+    let height = headings.iter().map(Vec::len).max().unwrap_or(0);
     let rule = || widths.iter().map(|w| "─".repeat(*w)).collect::<Vec<_>>().join("  ");
-    let line = |cell: &dyn Fn(&Column) -> String| {
-        let padded = columns.iter().zip(&widths).map(|(column, width_)| {
-            let text = cell(column);
+    let line = |cell: &dyn Fn(usize) -> String| {
+        let padded = columns.iter().zip(&widths).enumerate().map(|(i, (column, width_))| {
+            let text = cell(i);
             let pad = " ".repeat(width_ - width(&text));
-            if column.right { pad + &text } else { text + &pad }
+            if column.kind.figure() { pad + &text } else { text + &pad }
         });
         padded.collect::<Vec<_>>().join("  ").trim_end().to_owned()
     };
-    let mut lines = vec![line(&|c| c.heading.clone()), rule()];
-    lines.extend((0..rows).map(|row| line(&|c| c.cells[row].clone())));
+    // The last line of a heading stands on the rule.
+    let heading = |i: usize, at: usize| (at + headings[i].len()).checked_sub(height).map(|k| headings[i][k].clone());
+    let mut lines: Vec<String> = (0..height).map(|at| line(&|i| heading(i, at).unwrap_or_default())).collect();
+    lines.push(rule());
+    lines.extend((0..rows).map(|row| line(&|i| cells[i][row].clone())));
     if totals {
         lines.push(rule());
-        lines.push(line(&|c| c.cells[rows].clone()));
+        lines.push(line(&|i| cells[i][rows].clone()));
     }
-    let count = if rows == 1 { "1 row".to_owned() } else { format!("{rows} rows") };
-    lines.push(count);
     lines.join("\n") + "\n"
 }
 
+/// The words of `text` in lines of at most `limit` columns; a longer word has a line of its own.
+fn broken(text: &str, limit: usize) -> Vec<String> {
+    let mut lines = vec![String::new()];
+    for word in text.split_whitespace() {
+        let line = lines.last_mut().expect("there is one from the start");
+        if line.is_empty() {
+            line.push_str(word);
+        } else if width(line) + 1 + width(word) <= limit {
+            line.push(' ');
+            line.push_str(word);
+        } else {
+            lines.push(word.to_owned());
+        }
+    }
+    lines
+}
+
 /// Columns a terminal gives to `text`: Chinese, Japanese, Korean and full-width characters take two.
-fn width(text: &str) -> usize {
+pub(super) fn width(text: &str) -> usize {
     let wide = |c: char| {
         matches!(c, '\u{1100}'..='\u{115f}' | '\u{2e80}'..='\u{303e}' | '\u{3041}'..='\u{a4cf}' | '\u{ac00}'..='\u{d7a3}'
             | '\u{f900}'..='\u{faff}' | '\u{fe30}'..='\u{fe6f}' | '\u{ff00}'..='\u{ff60}' | '\u{ffe0}'..='\u{ffe6}' | '\u{20000}'..='\u{3fffd}')

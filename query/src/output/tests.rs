@@ -24,8 +24,15 @@ fn answer(rows: usize) -> Answer {
         log_position: [(eventlog::Partition::WHOLE, 17)].into(),
         tail_rows: 1,
     };
-    let presentation =
-        Presentation { additive: vec!["value_fen".to_owned()], headings: [("share".to_owned(), "estimate".to_owned())].into() };
+    let presentation = Presentation {
+        name: "r".to_owned(),
+        title: "Report <r>".to_owned(),
+        parameters: vec![("store".to_owned(), "<b>&".to_owned())],
+        additive: vec!["value_fen".to_owned()],
+        headings: [("share".to_owned(), "estimate".to_owned())].into(),
+        zone: chrono_tz::Tz::Asia__Shanghai,
+        ..Presentation::default()
+    };
     Answer { schema: batch.schema(), freshness, about: None, presentation, rows: Box::pin(futures::stream::iter([Ok(batch)])) }
 }
 
@@ -43,7 +50,12 @@ async fn text(rows: usize, format: Format) -> String {
 async fn r23_tables_show_yuan_and_totals() {
     let table = text(3, Format::Table).await;
     assert!(table.contains("1234.56") && table.contains("1234.51") && table.ends_with("3 rows\n"), "{table}");
-    assert!(table.contains("share (estimate)"), "{table}");
+    let heading = table.lines().next().unwrap_or_default();
+    assert!(heading.contains("Estimate") && heading.contains("Value, yuan"), "{table}");
+    let mut chinese = Vec::new();
+    write(answer(3).in_language(Language::Chinese), Format::Table, &mut chinese).await.unwrap();
+    let chinese = String::from_utf8(chinese).unwrap();
+    assert!(chinese.contains("金额（元）") && chinese.contains("合计") && chinese.ends_with("3 行\n"), "{chinese}");
     assert!(!text(1, Format::Table).await.contains("total"), "one row is its own total");
 }
 
@@ -71,6 +83,74 @@ async fn r23_json_has_the_envelope_fen_and_ids_as_text() {
     .assert_eq(&text(3, Format::Json).await);
     let empty: serde_json::Value = serde_json::from_str(&text(0, Format::Json).await).unwrap();
     assert_eq!(empty["rows"].as_array().map(Vec::len), Some(0));
+}
+
+#[tokio::test]
+async fn r23_ndjson_is_the_rows_alone() {
+    expect![[r#"
+        {"store":"旗舰店","member_id":"9007199254740993","value_fen":123456,"mean_fen":99.5,"share":0.25,"on":"2024-10-04","at":"2023-11-14T22:13:20.000001Z"}
+        {"store":"=1+1, \"x\"","member_id":null,"value_fen":-5,"mean_fen":0.25,"share":null,"on":null,"at":null}
+    "#]]
+    .assert_eq(&text(2, Format::Ndjson).await);
+    assert_eq!(text(0, Format::Ndjson).await, "");
+}
+
+#[tokio::test]
+async fn r23_pages_escape_all_text_and_say_what_they_are() {
+    let page = text(3, Format::Html).await;
+    for part in [
+        "<h1>Report &lt;r&gt;</h1>",
+        "store &lt;b&gt;&amp;",
+        "<td>=1+1, &quot;x&quot;</td>",
+        "<td class=\"n\">1234.51</td>",
+        ">at, Asia/Shanghai</th>",
+        "<td>2023-11-15 06:13:20</td>",
+        "<dd>orders@3</dd>",
+    ] {
+        assert!(page.contains(part), "{part}: {page}");
+    }
+    assert!(!page.contains("<b>") && !page.contains("http"), "nothing of the data is markup, nothing is fetched: {page}");
+}
+
+#[tokio::test]
+async fn an_answer_without_a_chart_has_no_svg() {
+    let refused = write(answer(1), Format::Svg, &mut Vec::new()).await.unwrap_err();
+    expect!["`r` has no chart, so there is no SVG of it; a report's header says `Chart: …` if it has one"]
+        .assert_eq(&refused.to_string());
+    assert_eq!(refused.kind(), crate::ErrorKind::NotAcceptable);
+}
+
+#[tokio::test]
+async fn a_workbook_takes_what_a_sheet_has_rows_for() {
+    let one = RecordBatch::try_from_iter(vec![("n", Arc::new(Int64Array::from(vec![1; 1 << 18])) as ArrayRef)]).unwrap();
+    let of = |batches: usize| Answer {
+        schema: one.schema(),
+        rows: Box::pin(futures::stream::iter((0..batches).map(|_| Ok(one.clone())).collect::<Vec<_>>())),
+        ..answer(0)
+    };
+    let refused = write(of(4), Format::Xlsx, &mut Vec::new()).await.unwrap_err();
+    expect!["the answer has more than 1048574 rows, the most that xlsx takes; aggregate, ask for less, or take another format"]
+        .assert_eq(&refused.to_string());
+    let mut page = Vec::new();
+    assert!(write(of(1), Format::Html, &mut page).await.is_err() && page.is_empty());
+}
+
+#[tokio::test]
+async fn the_same_answer_is_the_same_workbook() {
+    let book = encoded(3, Format::Xlsx).await;
+    assert_eq!(&book[..4], b"PK\x03\x04");
+    assert_eq!(book, encoded(3, Format::Xlsx).await);
+}
+
+#[test]
+fn money_of_decimals_is_rounded_to_the_fen() {
+    let fen = |values: &[i128], scale: i8| -> Vec<String> {
+        let array = arrow::array::Decimal128Array::from(values.to_vec()).with_precision_and_scale(20, scale).unwrap();
+        let array: ArrayRef = Arc::new(array);
+        (0..values.len()).map(|row| cells::yuan(cells::fen(&array, row).unwrap())).collect()
+    };
+    assert_eq!(fen(&[12_345, -5], 0), ["123.45", "-0.05"]);
+    assert_eq!(fen(&[15, -15, 14, -14], 1), ["0.02", "-0.02", "0.01", "-0.01"]);
 }
 
 #[tokio::test]

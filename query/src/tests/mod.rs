@@ -3,6 +3,7 @@
 mod catalogue;
 mod fixture;
 mod follow;
+mod headings;
 mod lake;
 mod limits;
 mod reader;
