@@ -240,9 +240,11 @@ def main():
             started = time.monotonic()
             answer = reported(asked.binary, asked.data, asked.sql, name, case)
             between = time.monotonic()
-            columns, rows = calculated(db, text, answer)
+            try:
+                faults = compare(name, text, answer, *calculated(db, text, answer))
+            except duckdb.Error as refused:
+                faults = [f"{name}.sql: {refused}"]
             ended = time.monotonic()
-            faults = compare(name, text, answer, columns, rows)
             said = " ".join(f"{k}={v}" for k, v in case.items()) or "as it stands"
             verdict = "DIFFERS" if faults else "equal"
             print(f"{verdict} {name} {said}: {len(answer['rows'])} rows, report {between - started:.1f} s, DuckDB {ended - between:.1f} s", flush=True)

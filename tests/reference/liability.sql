@@ -42,7 +42,7 @@ WITH grouped AS (
         CASE WHEN part = 'paid' THEN coalesce(sum(units), 0) END AS closing_units,
         count(*) FILTER (business_day >= first_on) AS movements
     FROM periods AS p JOIN grouped AS g ON g.business_day <= p.last_on
-    GROUP BY ALL
+    GROUP BY p.period, p.first_on, p.last_on, g.entity, g.store, g.product, g.part
 )
 SELECT period, first_on, last_on, entity AS legal_entity_id, s.store AS store_id, n.name AS store_name, s.product AS product_id, q.name AS product_name, s.* EXCLUDE (period, first_on, last_on, entity, store, product, movements)
 FROM sums AS s LEFT JOIN stores AS n ON n.store_id = s.store LEFT JOIN products AS q ON q.product_id = s.product
