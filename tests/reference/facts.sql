@@ -221,7 +221,7 @@ WITH expiries AS (
 SELECT c.*, coalesce(s.entity_id, c.store) AS entity, s.name AS store_name FROM changes AS c LEFT JOIN stores AS s ON s.store_id = c.store;
 
 -- R21: days on which somebody held a card with a unit left: from the sale, or the start of validity, to the day on which the last
--- unit went or validity ended. The day of either is still one.
+-- unit went or validity ended. The day of either is still one. The holder is who bought it, also after a transfer or a merger.
 CREATE TEMP TABLE ends AS
 SELECT entitlement_id, arg_max(valid_until, (used_at, log_offset)) AS valid_until
 FROM (
@@ -238,13 +238,10 @@ WITH gone AS (
         UNION ALL
         SELECT entitlement_id, len(unit_ordinals), business_day FROM orders WHERE type IN ('refunded', 'expired')
     ) GROUP BY ALL
-), holders AS (
-    SELECT entitlement_id, arg_max(to_member_id, (log_partition, log_offset)) AS member_id FROM orders WHERE type = 'transferred' AND to_member_id IS NOT NULL GROUP BY ALL
 )
-SELECT o.entitlement_id, o.sold_store_id, o.product_id, o.business_day AS sold_on, coalesce(m.stands, h.member_id, o.member_id, -o.entitlement_id) AS holder,
+SELECT o.entitlement_id, o.sold_store_id, o.product_id, o.business_day AS sold_on, coalesce(o.member_id, -o.entitlement_id) AS holder,
     greatest(o.business_day, coalesce(CAST((o.valid_from AT TIME ZONE 'Asia/Shanghai') - INTERVAL 4 HOUR AS DATE), o.business_day)) AS held_from,
     least(CASE WHEN g.units >= o.units THEN g.last_on ELSE DATE '2999-01-01' END,
         coalesce(CAST((e.valid_until AT TIME ZONE 'Asia/Shanghai') - INTERVAL 4 HOUR - INTERVAL 1 MICROSECOND AS DATE), DATE '2999-01-01')) AS held_to
-FROM orders AS o JOIN ends AS e USING (entitlement_id) LEFT JOIN gone AS g USING (entitlement_id) LEFT JOIN holders AS h USING (entitlement_id)
-LEFT JOIN merged AS m ON m.member_id = coalesce(h.member_id, o.member_id)
+FROM orders AS o JOIN ends AS e USING (entitlement_id) LEFT JOIN gone AS g USING (entitlement_id)
 WHERE o.type = 'sold' AND o.product_type IN ('card', 'punch_card');

@@ -12,10 +12,10 @@ WITH lines AS (
     -- Units that expired and are still owed leave their card: they are taken out of it, their money is not.
     SELECT entitlement_id, sum(units) AS units, sum(carrying) AS carrying FROM owed WHERE movement = 'expired_owed' GROUP BY ALL
 ), now_owed AS (
-    SELECT l.entity, l.store, l.product, l.part, l.units + coalesce(g.units, 0) AS units, l.value - coalesce(g.carrying, 0) AS value, l.entitlement_id, e.valid_until
+    SELECT l.entity, l.store, l.product, l.part, l.units + coalesce(g.units, 0) AS units, l.value - coalesce(g.carrying, 0) AS value, l.entitlement_id, CAST(e.valid_until AT TIME ZONE 'Asia/Shanghai' AS DATE) AS ends_on
     FROM lines AS l JOIN ends AS e USING (entitlement_id) LEFT JOIN gone AS g USING (entitlement_id)
 ), pieces AS (
-    SELECT entity, store, product, part, units, value, 0 AS unitless, valid_until, CASE WHEN units > 0 THEN 1 ELSE 0 END AS card, true AS dated FROM now_owed
+    SELECT entity, store, product, part, units, value, 0 AS unitless, ends_on, CASE WHEN units > 0 THEN 1 ELSE 0 END AS card, true AS dated FROM now_owed
     UNION ALL
     SELECT entity, store, product, part, NULL, change, 0, NULL, 0, true FROM owed WHERE part <> 'paid'
     UNION ALL
@@ -30,13 +30,13 @@ WITH lines AS (
 ), sums AS (
     SELECT legal_entity_id, store_id, product_id, part,
         sum(card) AS cards, sum(units) AS units, sum(value + unitless) AS value_fen,
-        coalesce(sum(units) FILTER (valid_until < $today + 31), 0) AS expires_30d_units, coalesce(sum(value) FILTER (valid_until < $today + 31), 0) AS expires_30d_fen,
-        coalesce(sum(units) FILTER (valid_until < $today + 91), 0) AS expires_90d_units, coalesce(sum(value) FILTER (valid_until < $today + 91), 0) AS expires_90d_fen,
-        coalesce(sum(units) FILTER (valid_until < $today + 366), 0) AS expires_365d_units, coalesce(sum(value) FILTER (valid_until < $today + 366), 0) AS expires_365d_fen,
-        coalesce(sum(units) FILTER (valid_until >= $today + 366), 0) AS later_units, coalesce(sum(value) FILTER (valid_until >= $today + 366), 0) AS later_fen,
-        coalesce(sum(units) FILTER (valid_until IS NULL AND dated), 0) AS endless_units, coalesce(sum(value) FILTER (valid_until IS NULL AND dated), 0) AS endless_fen,
+        CASE WHEN part = 'paid' THEN coalesce(sum(units) FILTER (ends_on < $today + 31), 0) END AS expires_30d_units, coalesce(sum(value) FILTER (ends_on < $today + 31), 0) AS expires_30d_fen,
+        CASE WHEN part = 'paid' THEN coalesce(sum(units) FILTER (ends_on < $today + 91), 0) END AS expires_90d_units, coalesce(sum(value) FILTER (ends_on < $today + 91), 0) AS expires_90d_fen,
+        CASE WHEN part = 'paid' THEN coalesce(sum(units) FILTER (ends_on < $today + 366), 0) END AS expires_365d_units, coalesce(sum(value) FILTER (ends_on < $today + 366), 0) AS expires_365d_fen,
+        CASE WHEN part = 'paid' THEN coalesce(sum(units) FILTER (ends_on >= $today + 366), 0) END AS later_units, coalesce(sum(value) FILTER (ends_on >= $today + 366), 0) AS later_fen,
+        CASE WHEN part = 'paid' THEN coalesce(sum(units) FILTER (ends_on IS NULL AND dated), 0) END AS endless_units, coalesce(sum(value) FILTER (ends_on IS NULL AND dated), 0) AS endless_fen,
         sum(unitless) AS owed_without_units_fen
-    FROM grouped GROUP BY ALL
+    FROM grouped GROUP BY legal_entity_id, store_id, product_id, part
 )
 SELECT s.legal_entity_id, s.store_id, n.name AS store_name, s.product_id, q.name AS product_name, s.* EXCLUDE (legal_entity_id, store_id, product_id)
 FROM sums AS s LEFT JOIN stores AS n ON n.store_id = s.store_id LEFT JOIN products AS q ON q.product_id = s.product_id

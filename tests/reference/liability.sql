@@ -1,5 +1,5 @@
 -- Key: period, legal_entity_id, store_id, product_id, part
--- Case: from=2026-10-01 to=2026-10-31
+-- Case: from=today-55 to=today-25
 -- Case: from=first to=today
 -- Case: from=today-100 to=today-40 per=total
 -- Case: from=today-70 to=today-10 by=total

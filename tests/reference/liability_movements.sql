@@ -1,5 +1,5 @@
 -- Key: source, event_id, store_id, part, movement, sold_in
--- Case: from=2026-10-01 to=2026-10-31 limit=10000000
+-- Case: from=today-55 to=today-25 limit=10000000
 -- Case: from=first to=today limit=10000000 store=S001
 -- Case: from=first to=today limit=10000000 movement=adjusted
 -- Case: from=first to=today limit=10000000 part=bonus product=stored_value

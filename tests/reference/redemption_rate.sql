@@ -7,7 +7,7 @@
 -- Case: from=today-200 to=today-1 by=store product=P01
 WITH sales AS (
     SELECT entitlement_id, business_day AS sold_on, o.units, o.product_id, o.product_type, sold_store_id,
-        CASE $by WHEN 'product' THEN o.product_id WHEN 'store' THEN sold_store_id WHEN 'city' THEN s.city ELSE 'all' END AS key,
+        CASE $by WHEN 'product' THEN o.product_id WHEN 'store' THEN sold_store_id WHEN 'city' THEN s.city ELSE 'total' END AS key,
         CASE $by WHEN 'product' THEN p.name WHEN 'store' THEN s.name END AS name,
         CASE WHEN $per = 'total' THEN $from ELSE date_trunc('month', business_day)::DATE END AS sold_in,
         business_day + $age <= $today - 1 AS ripe
@@ -31,5 +31,5 @@ WITH sales AS (
     SELECT key, any_value(name) AS name, sold_in, sum(units)::BIGINT AS units_sold, coalesce(sum(units) FILTER (ripe), 0)::BIGINT AS cohort_units FROM sales GROUP BY key, sold_in
 )
 SELECT s.key, s.name, s.sold_in, units_sold, cohort_units, coalesce(redeemed, 0) AS cohort_redeemed, CASE WHEN cohort_units > 0 THEN coalesce(redeemed, 0) / cohort_units END AS redemption_rate,
-    coalesce(card_units, 0) AS card_units, coalesce(days, 0) / 30 AS holder_months, CASE WHEN days > 0 THEN coalesce(card_units, 0) / (days / 30) END AS usage
+    coalesce(card_units, 0) AS card_units, days / 30 AS holder_months, CASE WHEN days > 0 THEN coalesce(card_units, 0) / (days / 30) END AS usage
 FROM sold AS s LEFT JOIN used AS u ON u.key = s.key AND u.sold_in = s.sold_in LEFT JOIN held AS h ON h.key = s.key AND h.sold_in = s.sold_in

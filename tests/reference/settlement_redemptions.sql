@@ -1,5 +1,5 @@
 -- Key: source, event_id
--- Case: from=2026-10-15 to=today
+-- Case: from=today-40 to=today
 -- Case: from=first to=first+200
 -- Case: from=today-40 to=today store=S001
 -- Case: from=today-200 to=today only=adjusted

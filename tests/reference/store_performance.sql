@@ -50,10 +50,10 @@ WITH places AS (
         WHEN 'week' THEN generate_series(date_trunc('week', $from)::TIMESTAMP, $to::TIMESTAMP, INTERVAL 7 DAY)
         ELSE generate_series(date_trunc('month', $from)::TIMESTAMP, $to::TIMESTAMP, INTERVAL 1 MONTH) END) AS t(d)
 ), sums AS (
-    SELECT key, p.period, count(DISTINCT call) AS redemptions, sum(units)::BIGINT AS units, sum(value_fen)::BIGINT AS value_fen, count(DISTINCT coalesce(m.stands, f.member_id)) AS members,
+    SELECT key, p.period, count(DISTINCT call) AS redemptions, sum(units)::BIGINT AS units, sum(value_fen)::BIGINT AS value_fen, count(DISTINCT f.member_id) AS members,
         sum(out_units)::BIGINT AS out_units, sum(out_fen)::BIGINT AS out_fen, sum(in_units)::BIGINT AS in_units, sum(in_fen)::BIGINT AS in_fen, sum(reversed)::BIGINT AS reversed,
         sum(refused)::BIGINT AS refused, sum(slot_full)::BIGINT AS slot_full, sum(cohort_units)::BIGINT AS cohort_units, sum(cohort_redeemed)::BIGINT AS cohort_redeemed, sum(card_units)::BIGINT AS card_units
-    FROM facts AS f JOIN periods AS p ON f.on_day BETWEEN p.a AND p.b LEFT JOIN merged AS m ON m.member_id = f.member_id
+    FROM facts AS f JOIN periods AS p ON f.on_day BETWEEN p.a AND p.b
     GROUP BY key, p.period
 ), spans AS (
     SELECT CASE WHEN $by = 'product' THEN c.product_id ELSE l.place END AS key, p.period, c.holder, greatest(c.held_from, p.a) AS a, least(c.held_to, p.b) AS b
