@@ -10,5 +10,6 @@ mod journey;
 mod kafka;
 mod race;
 mod readme;
+mod reports;
 mod stranger;
 mod support;

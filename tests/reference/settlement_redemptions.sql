@@ -2,7 +2,7 @@
 -- Case: from=today-40 to=today
 -- Case: from=first to=first+200
 -- Case: from=today-40 to=today store=S001
--- Case: from=today-200 to=today only=adjusted
+-- Case: from=first to=today only=adjusted
 -- Case: from=today-100 to=today entity=E00
 -- Case: from=today-60 to=today owing=HQ product=P01
 -- Case: from=today-60 to=today owing_entity=E00 owed_entity=E-华东
