@@ -245,3 +245,10 @@ SELECT o.entitlement_id, o.sold_store_id, o.product_id, o.business_day AS sold_o
         coalesce(CAST((e.valid_until AT TIME ZONE 'Asia/Shanghai') - INTERVAL 4 HOUR - INTERVAL 1 MICROSECOND AS DATE), DATE '2999-01-01')) AS held_to
 FROM orders AS o JOIN ends AS e USING (entitlement_id) LEFT JOIN gone AS g USING (entitlement_id)
 WHERE o.type = 'sold' AND o.product_type IN ('card', 'punch_card');
+
+-- Members as they are now: what was recorded last counts, whole; who was merged or erased is no member any more.
+CREATE TEMP TABLE people AS
+SELECT member_id, last.joined_on AS joined_on, last.store AS store_id, last.t IN ('joined', 'changed') AS member
+FROM (
+    SELECT member_id, arg_max(struct_pack(t := type, joined_on := joined_on, store := joined_store_id), (log_partition, log_offset)) AS last FROM members GROUP BY member_id
+);
