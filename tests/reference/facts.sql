@@ -252,3 +252,57 @@ SELECT member_id, last.joined_on AS joined_on, last.store AS store_id, last.t IN
 FROM (
     SELECT member_id, arg_max(struct_pack(t := type, joined_on := joined_on, store := joined_store_id), (log_partition, log_offset)) AS last FROM members GROUP BY member_id
 );
+
+-- R16: units left and valid now of products that redeem across stores, the stores where that very unit may be redeemed (R3), and homes.
+CREATE TEMP TABLE left_over AS
+WITH held AS (
+    SELECT b.entitlement_id, count(*) AS units
+    FROM (SELECT booking_id, entitlement_id, unit_ordinal, arg_max(type, (log_partition, log_offset)) AS last, min(occurred_at) AS booked_at FROM bookings GROUP BY ALL) AS b
+    WHERE last IN ('booked', 'switched')
+        AND NOT EXISTS (SELECT 1 FROM redemptions AS r WHERE r.type = 'redeemed' AND r.entitlement_id = b.entitlement_id AND r.unit_ordinal = b.unit_ordinal AND r.occurred_at >= b.booked_at)
+    GROUP BY ALL
+), gone AS (
+    SELECT entitlement_id, sum(n) AS units
+    FROM (SELECT entitlement_id, 1 AS n FROM standing UNION ALL SELECT entitlement_id, len(unit_ordinals) FROM orders WHERE type IN ('refunded', 'expired') UNION ALL SELECT entitlement_id, units FROM held)
+    GROUP BY ALL
+), asked AS (
+    SELECT order_id FROM (SELECT order_id, entitlement_id, arg_max(type, (log_partition, log_offset)) AS last FROM orders WHERE type IN ('refund_requested', 'refund_withdrawn', 'refunded') GROUP BY ALL)
+    WHERE last = 'refund_requested'
+), given AS (
+    SELECT entitlement_id, arg_max(to_member_id, (log_partition, log_offset)) AS member_id FROM orders WHERE type = 'transferred' AND to_member_id IS NOT NULL GROUP BY ALL
+)
+SELECT o.entitlement_id, o.product_id, o.occurred_at AS sold_at, o.sold_store_id, o.applicable_store_ids, o.units - coalesce(g.units, 0) AS units,
+    coalesce(m.stands, t.member_id, o.member_id) AS member_id
+FROM orders AS o JOIN products AS p USING (product_id) JOIN ends AS e USING (entitlement_id) LEFT JOIN gone AS g USING (entitlement_id) LEFT JOIN given AS t USING (entitlement_id)
+LEFT JOIN merged AS m ON m.member_id = coalesce(t.member_id, o.member_id)
+WHERE o.type = 'sold' AND p.crosses AND o.units > coalesce(g.units, 0) AND (e.valid_until IS NULL OR e.valid_until > now()) AND (o.valid_from IS NULL OR o.valid_from <= now())
+    AND o.order_id NOT IN (SELECT order_id FROM asked);
+CREATE TEMP TABLE usable AS
+WITH lists AS (
+    SELECT id AS product_id, effective_from, greatest(effective_from, occurred_at) AS known_from, store_ids, lag(store_ids) OVER (PARTITION BY id ORDER BY effective_from) AS before, applies_to_sold, reason
+    FROM versions WHERE kind = 'applicable_stores' AND effective_from <= now()
+), changes AS (
+    SELECT product_id, known_from, effective_from, s AS store_id, true AS added FROM lists, unnest(store_ids) AS t(s) WHERE before IS NOT NULL AND NOT list_contains(before, s) AND applies_to_sold IS DISTINCT FROM false
+    UNION ALL
+    SELECT product_id, known_from, effective_from, s, false FROM lists, unnest(before) AS t(s) WHERE NOT list_contains(store_ids, s) AND reason IN ('closed', 'cannot_serve')
+), said AS (
+    SELECT l.entitlement_id, s AS store_id, true AS added, '-infinity'::TIMESTAMPTZ AS at_ FROM left_over AS l, unnest(l.applicable_store_ids) AS t(s)
+    UNION ALL
+    SELECT l.entitlement_id, c.store_id, c.added, c.effective_from FROM left_over AS l JOIN changes AS c ON c.product_id = l.product_id AND c.known_from > l.sold_at
+)
+SELECT entitlement_id, store_id FROM said GROUP BY ALL HAVING arg_max(added, at_);
+CREATE TEMP TABLE homes AS
+SELECT member_id, last.lat AS lat, last.lon AS lon, last.n AS neighbourhood
+FROM (SELECT member_id, arg_max(struct_pack(t := type, lat := home_lat, lon := home_lon, n := neighbourhood), (log_partition, log_offset)) AS last FROM members GROUP BY member_id)
+WHERE last.t IN ('joined', 'changed') AND last.lat IS NOT NULL;
+
+-- Metres, great-circle.
+CREATE TEMP MACRO metres(lat, lon, to_lat, to_lon) AS 2 * 6371008.8 * asin(sqrt(pow(sin(radians(to_lat - lat) / 2), 2) + cos(radians(lat)) * cos(radians(to_lat)) * pow(sin(radians(to_lon - lon) / 2), 2)));
+
+CREATE TEMP VIEW open_stores AS SELECT * FROM stores WHERE opened_on <= today AND (closed_on IS NULL OR closed_on >= today);
+
+-- How far the nearest store is where a card's units may be redeemed; null where none has a known place.
+CREATE TEMP TABLE reach AS
+SELECT l.entitlement_id, l.member_id, l.product_id, l.units, h.neighbourhood, h.lat, h.lon, min(metres(h.lat, h.lon, s.lat, s.lon)) AS metres
+FROM left_over AS l JOIN homes AS h USING (member_id) LEFT JOIN usable AS u USING (entitlement_id) LEFT JOIN open_stores AS s ON s.store_id = u.store_id AND s.lat IS NOT NULL
+GROUP BY ALL;
