@@ -12,5 +12,6 @@ mod journey;
 mod kafka;
 mod race;
 mod readme;
+mod reports;
 mod stranger;
 mod support;
