@@ -2,6 +2,7 @@
 
 mod chain;
 mod chaos;
+mod check;
 mod contract;
 mod crash;
 mod dead_letters;
@@ -11,5 +12,6 @@ mod journey;
 mod kafka;
 mod race;
 mod readme;
+mod reports;
 mod stranger;
 mod support;

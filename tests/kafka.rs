@@ -312,6 +312,52 @@ fn who_answers_goes_on_with_the_other_topics_when_one_is_made_anew() {
 }
 
 #[test]
+fn the_ledger_agrees_with_what_stands_in_the_topics_and_what_is_on_its_way() {
+    let broker = Broker::start();
+    let place = Place::new(&broker, "check.");
+    let server = till_with_one_sold(&place);
+    let head = server.head_office();
+    let done = std::sync::atomic::AtomicBool::new(false);
+    let check = || {
+        let said = place.run(&["check", "--format", "csv"]);
+        assert_eq!((said.stdout.lines().count(), said.code), (1, Some(0)), "{}{}", said.stdout, said.stderr);
+        assert_eq!(head.get("/v1/check").expect(200).json()["rows"], json!([]));
+        said.stderr
+    };
+    std::thread::scope(|scope| {
+        let (head, done) = (server.head_office(), &done);
+        scope.spawn(move || {
+            for i in 0.. {
+                if done.load(std::sync::atomic::Ordering::Relaxed) {
+                    return;
+                }
+                let (code, _) = sell(&head, &format!("sell-{i}"), "S1", "ONE");
+                let body = json!({ "store_id": "S2", "takes": [{ "code": code }] });
+                head.post_once("/v1/redemptions", &format!("redeem-{i}"), body).expect(201);
+            }
+        });
+        // Ended also when a check fails, else the scope would wait for the till for good.
+        let checked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| (0..6).for_each(|_| drop(check()))));
+        done.store(true, std::sync::atomic::Ordering::Relaxed);
+        checked.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+    });
+    // What Kafka has not got is missing on neither side; what can't be read is no agreement.
+    broker.kill();
+    sell(&head, "meanwhile", "S1", "ONE");
+    assert_eq!(head.get("/v1/check").status, 503);
+    assert_eq!(place.run(&["check"]).code, Some(2));
+    server.stop();
+    broker.start_again();
+    let said = check_alone(&place);
+    assert!(said.contains("1 events are on their way to Kafka"), "{said}");
+}
+
+fn check_alone(place: &Place) -> String {
+    let said = place.run(&["check"]).expect_success();
+    said.stderr
+}
+
+#[test]
 fn the_till_works_on_while_the_brokers_are_gone() {
     let broker = Broker::start();
     let place = Place::new(&broker, "gone.");

@@ -281,13 +281,14 @@ pub struct Said {
     pub stdout: String,
     /// What went to stderr.
     pub stderr: String,
-    success: bool,
+    /// Its exit code; `None` if a signal ended it.
+    pub code: Option<i32>,
 }
 
 impl Said {
     /// The same, after making sure that it succeeded.
     pub fn expect_success(self) -> Said {
-        assert!(self.success, "{}{}", self.stdout, self.stderr);
+        assert!(self.code == Some(0), "{}{}", self.stdout, self.stderr);
         self
     }
 }
@@ -310,7 +311,7 @@ pub fn run(command: &mut Command, input: &[u8]) -> Said {
         stdout: String::from_utf8_lossy(&out.stdout).into_owned(),
         stderr: String::from_utf8_lossy(&out.stderr).into_owned(),
         bytes: out.stdout,
-        success: out.status.success(),
+        code: out.status.code(),
     }
 }
 

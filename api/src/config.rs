@@ -1,4 +1,4 @@
-//! `hexiao.toml`: on which log a data folder works.
+//! `hexiao.toml`: on which log a data folder works, and where its further reports are.
 //!
 //! Owns the file's keys, their limits and what is said of wrong ones. `docs/kafka.md` shows every key.
 
@@ -31,6 +31,8 @@ pub struct Setup {
     pub data: PathBuf,
     /// Its log.
     pub log: LogConfig,
+    /// Folder with further `views` and `reports`.
+    pub sql: PathBuf,
 }
 
 /// The log between ledger and lake.
@@ -92,11 +94,13 @@ impl Setup {
         let file = match config {
             Some(file) => file,
             None if own.exists() => &own,
-            None => return Ok(Setup { data, log: LogConfig::Outbox }),
+            None => return Ok(Setup { sql: data.join("sql"), data, log: LogConfig::Outbox }),
         };
         let text = std::fs::read_to_string(file).map_err(|source| ConfigError::Unread { file: file.to_owned(), source })?;
-        let log = read(file, &text)?;
-        Ok(Setup { data, log })
+        let (log, sql) = read(file, &text)?;
+        // A relative folder is beside the file that names it.
+        let sql = sql.map_or_else(|| data.join("sql"), |sql| file.parent().unwrap_or(Path::new("")).join(sql));
+        Ok(Setup { data, log, sql })
     }
 
     /// The log, which must be on Kafka for `command`.
@@ -112,6 +116,7 @@ impl Setup {
 #[serde(default, deny_unknown_fields)]
 struct File {
     log: LogKeys,
+    sql: Option<PathBuf>,
 }
 
 #[derive(Default, Deserialize)]
@@ -141,9 +146,9 @@ struct TopicKeys {
     retention_days: Option<u32>,
 }
 
-fn read(file: &Path, text: &str) -> Result<LogConfig, ConfigError> {
+fn read(file: &Path, text: &str) -> Result<(LogConfig, Option<PathBuf>), ConfigError> {
     let wrong = |key: &str, problem: String| ConfigError::Wrong { file: file.to_owned(), key: key.to_owned(), problem };
-    let File { log } = toml::from_str(text).map_err(|error| {
+    let File { log, sql } = toml::from_str(text).map_err(|error| {
         let (key, problem) = misfit(text, &error);
         wrong(&key, problem)
     })?;
@@ -156,7 +161,7 @@ fn read(file: &Path, text: &str) -> Result<LogConfig, ConfigError> {
             ("topics", log.topics.is_some()),
         ];
         return match given.iter().find(|(_, given)| *given) {
-            None => Ok(LogConfig::Outbox),
+            None => Ok((LogConfig::Outbox, sql)),
             Some((key, _)) => {
                 let said = "the embedded log takes no other key than kind; set kind = \"kafka\", or remove this";
                 Err(wrong(&format!("log.{key}"), said.to_owned()))
@@ -172,7 +177,7 @@ fn read(file: &Path, text: &str) -> Result<LogConfig, ConfigError> {
         return Err(wrong("log.group", format!("a group has a name of 1 to {GROUP_NAME_LIMIT} bytes")));
     }
     let topics = topics(&log.topics.unwrap_or_default()).map_err(|(key, problem)| wrong(key, problem))?;
-    Ok(LogConfig::Kafka(Box::new(KafkaLog { kafka, group, topics })))
+    Ok((LogConfig::Kafka(Box::new(KafkaLog { kafka, group, topics })), sql))
 }
 
 type Fault = (&'static str, String);
@@ -269,8 +274,8 @@ mod tests {
 
     fn check(text: &str, expected: Expect) {
         let told = match read(Path::new("/etc/hexiao.toml"), text) {
-            Ok(LogConfig::Outbox) => "outbox".to_owned(),
-            Ok(LogConfig::Kafka(log)) => format!("{log:?}"),
+            Ok((LogConfig::Outbox, sql)) => sql.map_or("outbox".to_owned(), |sql| format!("outbox, {}", sql.display())),
+            Ok((LogConfig::Kafka(log), _)) => format!("{log:?}"),
             Err(error) => error.to_string(),
         };
         expected.assert_eq(&told);
@@ -280,6 +285,7 @@ mod tests {
     fn the_embedded_log_is_the_default_and_takes_no_other_key() {
         check("", expect!["outbox"]);
         check("[log]\nkind = \"outbox\"", expect!["outbox"]);
+        check("sql = \"reports of ours\"", expect!["outbox, reports of ours"]);
         check(
             "[log]\nbrokers = \"a:1\"",
             expect![[
@@ -308,7 +314,7 @@ mod tests {
     fn what_is_wrong_is_named_with_file_key_and_way_out() {
         let with = |rest: &str| format!("[log]\nkind = \"kafka\"\nbrokers = \"a:1\"\n{rest}");
         check("[log", expect!["`/etc/hexiao.toml`, log (line 1): unclosed table, expected `]`"]);
-        check("[lag]", expect!["`/etc/hexiao.toml`, lag (line 1): unknown field `lag`, expected `log`"]);
+        check("[lag]", expect!["`/etc/hexiao.toml`, lag (line 1): unknown field `lag`, expected `log` or `sql`"]);
         check(
             "[log]\nkind = \"kafak\"",
             expect!["`/etc/hexiao.toml`, log.kind (line 2): unknown variant `kafak`, expected `outbox` or `kafka`"],

@@ -48,7 +48,7 @@ impl Log {
     pub async fn open(setup: &Setup) -> Result<Log, Failure> {
         match Folder::open(&setup.data) {
             Ok(folder) => match &setup.log {
-                LogConfig::Outbox => Ok(Log::Here(Box::new(Node::start(folder, &setup.log, NodeConfig::default()).await?))),
+                LogConfig::Outbox => Ok(Log::Here(Box::new(Node::start(folder, setup, NodeConfig::default()).await?))),
                 LogConfig::Kafka(log) => Log::relayed(folder, log).await,
             },
             Err(FolderError::Held { path, holder }) => match (&holder.address, &holder.token) {

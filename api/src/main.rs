@@ -3,6 +3,7 @@
 //! Owns the command line, the data folder, the assembly of a running process and its HTTP door. What is decided, stored or
 //! answered belongs to the crates `redemption`, `ledger`, `ingest` and `query`.
 
+mod check;
 mod commands;
 mod config;
 mod feed;
@@ -63,6 +64,8 @@ enum Command {
     Sql(commands::sql::Args),
     /// Run a report over the data folder, or list them.
     Report(commands::report::Args),
+    /// Hold the ledger against the lake: 0 if they agree, 1 if they differ, 2 if that can't be said.
+    Check(commands::check::Args),
     /// List messages that could not be events, show one, or send repaired ones.
     DeadLetters(commands::dead_letters::Args),
     /// Print what producers send: a stream's JSON Schema, or the AsyncAPI document over all streams.
@@ -71,13 +74,25 @@ enum Command {
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
+    let failure = match cli.command {
+        Command::Check(_) => ExitCode::from(commands::check::UNKNOWN),
+        _ => ExitCode::FAILURE,
+    };
+    match run(cli) {
+        Ok(code) => code,
+        Err(e) => {
+            fail(e.as_ref());
+            failure
+        }
+    }
+}
+
+/// Does what the command says; returns what the process ends with.
+fn run(cli: Cli) -> Result<ExitCode, Box<dyn std::error::Error + Send + Sync>> {
     let setup = match &cli.command {
         // It prints what is compiled in.
-        Command::Schema(args) => return commands::schema::run(args).map_or_else(|e| fail(e.as_ref()), |()| ExitCode::SUCCESS),
-        _ => match Setup::load(cli.data, cli.config.as_deref()) {
-            Ok(setup) => setup,
-            Err(e) => return fail(&e),
-        },
+        Command::Schema(args) => return commands::schema::run(args).map(|()| ExitCode::SUCCESS),
+        _ => Setup::load(cli.data, cli.config.as_deref())?,
     };
     // A server tells what it does; a command that a person waits for shows progress instead.
     let serves = match &cli.command {
@@ -86,10 +101,7 @@ fn main() -> ExitCode {
         _ => false,
     };
     start_logging(cli.log_json, if serves { SERVER_LOG } else { "warn" });
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
-        Ok(runtime) => runtime,
-        Err(e) => return fail(&e),
-    };
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let done = runtime.block_on(async {
         match cli.command {
             Command::Demo(args) => commands::demo::run(&setup, args).await,
@@ -104,25 +116,23 @@ fn main() -> ExitCode {
             Command::Report(args) => commands::report::run(&setup, args).await,
             Command::DeadLetters(args) => commands::dead_letters::run(&setup, args).await,
             Command::Schema(args) => commands::schema::run(&args),
+            Command::Check(args) => return commands::check::run(&setup, args).await,
         }
+        .map(|()| ExitCode::SUCCESS)
     });
     // A query that is still running must not keep the process from leaving.
     runtime.shutdown_timeout(std::time::Duration::from_secs(1));
-    match done {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(e) => fail(e.as_ref()),
-    }
+    done
 }
 
 /// Prints what failed and why, one cause a line.
-fn fail(error: &dyn std::error::Error) -> ExitCode {
+fn fail(error: &dyn std::error::Error) {
     eprintln!("error: {error}");
     let mut cause = error.source();
     while let Some(e) = cause {
         eprintln!("  because: {e}");
         cause = e.source();
     }
-    ExitCode::FAILURE
 }
 
 /// What a server logs where `HEXIAO_LOG` says nothing.

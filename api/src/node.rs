@@ -12,7 +12,7 @@ use ledger::{Ledger, Role};
 use query::{Engine, EngineConfig, Views};
 use tokio::net::TcpListener;
 
-use crate::config::LogConfig;
+use crate::config::{LogConfig, Setup};
 use crate::feed::{Feed, Topics, Way};
 use crate::folder::{Folder, Holder};
 use crate::http;
@@ -66,13 +66,13 @@ impl Drop for Queries {
 
 impl Node {
     /// Starts ledger, feed and engine on the folder. The ledger comes first: the outbox is in its file.
-    pub async fn start(folder: Folder, log: &LogConfig, config: NodeConfig) -> Result<Node, Failure> {
+    pub async fn start(folder: Folder, setup: &Setup, config: NodeConfig) -> Result<Node, Failure> {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let ledger = open_ledger(&folder, clock.clone()).await?;
-        let feed = feed(&folder, log, &ledger, clock.clone(), config).await?;
+        let feed = feed(&folder, &setup.log, &ledger, clock.clone(), config).await?;
         let queries = tokio::runtime::Builder::new_multi_thread().thread_name("queries").enable_all().build()?;
         let engine_config = EngineConfig { runtime: Some(queries.handle().clone()), ..EngineConfig::default() };
-        let engine = Engine::new(engine_config, clock.clone(), Some(&folder.path().join("sql")))?;
+        let engine = Engine::new(engine_config, clock.clone(), Some(&setup.sql))?;
         let mut token = [0u8; 32];
         getrandom::fill(&mut token)?;
         let token: String = token.iter().map(|b| format!("{b:02x}")).collect();

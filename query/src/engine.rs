@@ -30,12 +30,13 @@ use tokio::time::Instant as Deadline;
 
 use crate::answer::{About, Answer, Presentation, Rows};
 use crate::asked::{Asked, GENERAL, beginning};
+use crate::library::Library;
 use crate::params::{Params, Value};
 use crate::pool::StatementPool;
-use crate::schemas::{CATALOG, Scope, Sources};
-use crate::source::{self, Source};
+use crate::schemas::{CATALOG, Scope};
+use crate::source::Source;
 use crate::view::View;
-use crate::{Error, Result, beside, explain, guard, materialize, period, pool, system, tail, udf};
+use crate::{Error, Result, beside, explain, guard, materialize, period, pool, pushdown, system, tail, udf};
 
 /// Limits of the engine, each with its reason.
 #[derive(Clone, Debug)]
@@ -104,20 +105,16 @@ pub struct Engine {
     config: EngineConfig,
     clock: Arc<dyn Clock>,
     base: SessionState,
-    sources: Arc<Sources>,
+    library: Library,
     turns: Arc<Semaphore>,
     waiting: AtomicUsize,
 }
 
 impl Engine {
     /// An engine with the embedded relations and reports and, where `extra` has folders `views` and `reports`, those in
-    /// there; a file of the same name replaces the embedded one.
+    /// there as they are when asked for; a file of the same name replaces the embedded one.
     pub fn new(config: EngineConfig, clock: Arc<dyn Clock>, extra: Option<&Path>) -> Result<Self> {
-        let dir = |name: &str| extra.map(|e| e.join(name));
-        let sources = Sources {
-            views: source::load(source::VIEWS, dir("views").as_deref())?,
-            reports: source::load(source::REPORTS, dir("reports").as_deref())?,
-        };
+        let library = Library::open(extra)?;
         let runtime = RuntimeEnvBuilder::new()
             .with_memory_pool(Arc::new(GreedyMemoryPool::new(config.memory_bytes)))
             .with_max_temp_directory_size(config.spill_bytes)
@@ -135,10 +132,15 @@ impl Engine {
         options.optimizer.hash_join_single_partition_threshold = 128 << 20;
         options.optimizer.hash_join_single_partition_threshold_rows = 2_000_000;
         let mut base =
-            SessionStateBuilder::new().with_config(session).with_runtime_env(Arc::new(runtime)).with_default_features().build();
+            SessionStateBuilder::new()
+            .with_config(session)
+            .with_runtime_env(Arc::new(runtime))
+            .with_default_features()
+            .with_physical_optimizer_rules(pushdown::rules())
+            .build();
         register(&mut base)?;
         let turns = Arc::new(Semaphore::new(config.running));
-        Ok(Engine { config, clock, base, sources: Arc::new(sources), turns, waiting: AtomicUsize::new(0) })
+        Ok(Engine { config, clock, base, library, turns, waiting: AtomicUsize::new(0) })
     }
 
     /// The limits.
@@ -147,20 +149,26 @@ impl Engine {
     }
 
     /// The reports there are, by name.
-    pub fn reports(&self) -> impl Iterator<Item = &Source> {
-        self.sources.reports.values()
+    pub fn reports(&self) -> Vec<Arc<Source>> {
+        self.library.current().reports.values().cloned().collect()
     }
 
     /// The relations there are, by name.
-    pub fn relations(&self) -> impl Iterator<Item = &Source> {
-        self.sources.views.values()
+    pub fn relations(&self) -> Vec<Arc<Source>> {
+        self.library.current().views.values().cloned().collect()
+    }
+
+    /// Files of the folder that are no relation or report, and why not.
+    pub fn left_out(&self) -> Vec<(String, String)> {
+        self.library.current().left_out.clone()
     }
 
     /// A report by name.
-    pub fn report(&self, name: &str) -> Result<&Source> {
-        self.sources.reports.get(name).ok_or_else(|| Error::UnknownReport {
+    pub fn report(&self, name: &str) -> Result<Arc<Source>> {
+        let sources = self.library.current();
+        sources.reports.get(name).cloned().ok_or_else(|| Error::UnknownReport {
             name: name.to_owned(),
-            known: self.sources.reports.keys().cloned().collect::<Vec<_>>().join(", "),
+            known: sources.reports.keys().cloned().collect::<Vec<_>>().join(", "),
         })
     }
 
@@ -204,7 +212,7 @@ impl Engine {
 
     /// Runs a report; `given` are its parameters and the general ones ([`GENERAL`](crate::GENERAL)), as text.
     pub async fn run(&self, view: &Arc<View>, report: &str, given: &BTreeMap<String, String>) -> Result<Answer> {
-        let source = self.report(report)?;
+        let source = &*self.report(report)?;
         let asked = Asked::new(source, given)?;
         let zone = self.config.time_zone;
         let known = match asked.as_known_on {
@@ -281,7 +289,7 @@ impl Engine {
         let sql = "SELECT count(*) AS n FROM log.dead_letters WHERE recorded_at >= $since";
         let counted = self.answer(view, known, sql, &values, u64::MAX).await?.collect().await?;
         let dead_letters = counted.iter().flat_map(|b| b.column(0).as_primitive::<Int64Type>().iter().flatten()).sum::<i64>();
-        let definition = self.sources.definition(source);
+        let definition = self.library.current().definition(source);
         Ok(About { report: source.name.clone(), definition, parameters, dead_letters: dead_letters as u64 })
     }
 
@@ -346,7 +354,7 @@ impl Engine {
         let shared = self.base.runtime_env();
         let memory = StatementPool::new(shared.memory_pool.clone(), self.config.statement_memory_bytes);
         let runtime = RuntimeEnv { memory_pool: Arc::new(memory), ..RuntimeEnv::clone(shared) };
-        Scope::new(view.clone(), known.before, self.sources.clone(), system::Facts { now }, |names| {
+        Scope::new(view.clone(), known.before, self.library.current(), system::Facts { now }, |names| {
             SessionStateBuilder::new_from_existing(self.base.clone())
                 .with_catalog_list(names)
                 .with_runtime_env(Arc::new(runtime))

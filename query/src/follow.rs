@@ -16,7 +16,7 @@ use tokio::time::Instant;
 use crate::log_tail::{LogTail, unreadable};
 use crate::repeats::stands_in_tail;
 use crate::view::View;
-use crate::{Error, Result, Views};
+use crate::{Error, Result, Views, pool};
 
 /// Doublings of `retry_after` while the same thing keeps failing.
 const RETRY_DOUBLINGS: u32 = 5;
@@ -25,16 +25,19 @@ const RETRY_DOUBLINGS: u32 = 5;
 #[derive(Clone, Copy, Debug)]
 pub struct FollowConfig {
     /// Reading stops while the tail is this large: while nobody commits, memory must not fill. Answers stay right and grow
-    /// older. Twice as much is in memory at most: what duplicates are found by is kept beside what queries see.
+    /// older. Twice as much is in memory at most: what duplicates are found by is kept beside what queries see. An eighth of
+    /// what the process may use, at least 256 MiB: the processes that commit keep up to 128 MiB each, and reading must not
+    /// stop before they commit.
     pub tail_bytes: usize,
-    /// Bytes of the log, as stored, decoded at a time: 1 MiB of compressed segments is about 25,000 events, 0.1 s of work,
-    /// so that a live event never waits long behind a bulk load.
+    /// Bytes of the log, as stored, decoded at a time: 4 MiB of messages are about 6,500 events, 30 ms of work, so that a live
+    /// event never waits long behind a bulk load, and a new View costs little beside it.
     pub read_bytes: usize,
     /// New versions are looked for this often: one stat per table. Freshness does not depend on it, the tail has the rows;
     /// sooner frees the tail sooner.
     pub look_every: Duration,
-    /// Commits beyond what was read are shown once that is read too, or after this time without it: reading is usually
-    /// milliseconds behind, and beginning anew reads the month's ids again.
+    /// Commits beyond what was read are shown once that is read too, or after this time without it, by beginning anew. That
+    /// reads the month's ids and what is not committed again, a second of work under load, after which there is as much to
+    /// catch up with: less patience than several times that would begin anew for ever.
     pub patience: Duration,
     /// The lake's logs are listed this often, which finds versions beyond those that log clean-up took away, and partitions
     /// that could not be read are tried again.
@@ -48,10 +51,10 @@ pub struct FollowConfig {
 impl Default for FollowConfig {
     fn default() -> Self {
         FollowConfig {
-            tail_bytes: 256 << 20,
-            read_bytes: 1 << 20,
+            tail_bytes: (pool::machine_memory() / 8).max(256 << 20),
+            read_bytes: 4 << 20,
             look_every: Duration::from_millis(200),
-            patience: Duration::from_secs(1),
+            patience: Duration::from_secs(10),
             look_thoroughly_every: Duration::from_secs(30),
             retry_after: Duration::from_secs(1),
             cached_ids: IntakeConfig::default().cached_ids,

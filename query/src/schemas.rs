@@ -1,6 +1,6 @@
 //! What names a statement can use: `public` has the relations, `log` the raw tables, `system` what is known about them.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Weak};
 
 use async_trait::async_trait;
@@ -14,8 +14,8 @@ use datafusion::logical_expr::{LogicalPlanBuilder, col, lit};
 use event::{Instant, Table};
 use parking_lot::Mutex;
 
+use crate::library::Sources;
 use crate::provider::LakeTable;
-use crate::source::Source;
 use crate::system;
 use crate::view::View;
 
@@ -42,35 +42,6 @@ pub(crate) struct Scope {
 struct Kept {
     rows: Arc<MemTable>,
     _memory: MemoryReservation,
-}
-
-/// The relations and reports there are.
-#[derive(Debug)]
-pub(crate) struct Sources {
-    pub views: BTreeMap<String, Source>,
-    pub reports: BTreeMap<String, Source>,
-}
-
-impl Sources {
-    /// The version of a report's definition: a hash over its text and those of the relations it names, and they in turn.
-    pub fn definition(&self, report: &Source) -> String {
-        let mut texts = BTreeMap::from([(&report.name, &report.sql)]);
-        let mut open = vec![&report.sql];
-        while let Some(sql) = open.pop() {
-            for word in sql.split(|c: char| !c.is_alphanumeric() && c != '_') {
-                if let Some((name, view)) = self.views.get_key_value(word)
-                    && texts.insert(name, &view.sql).is_none()
-                {
-                    open.push(&view.sql);
-                }
-            }
-        }
-        let mut hash = blake3::Hasher::new();
-        for sql in texts.values() {
-            hash.update(sql.as_bytes());
-        }
-        hash.finalize().to_hex()[..12].to_owned()
-    }
 }
 
 impl Scope {

@@ -23,7 +23,6 @@
 //! or `'text'`. A line that starts with three blanks continues the one before.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 
 use event::Day;
 use serde::Serialize;
@@ -281,29 +280,6 @@ fn parameter(name: &str, text: &str) -> Option<Parameter> {
     named.then(|| Parameter { name: name.to_owned(), r#type, choices, default, doc: doc.trim().to_owned() })
 }
 
-/// The embedded files, then those of `dir`; one of the same name replaces the embedded one. A file of `dir` that is not as
-/// it should be is left out and said so: somebody's unfinished report must not keep the till from starting.
-pub(crate) fn load(embedded: &[(&str, &str)], dir: Option<&Path>) -> Result<BTreeMap<String, Source>> {
-    let mut all = BTreeMap::new();
-    for (stem, sql) in embedded {
-        all.insert((*stem).to_owned(), Source::parse(stem, sql)?);
-    }
-    let Some(dir) = dir.filter(|d| d.is_dir()) else { return Ok(all) };
-    let failed = |e: std::io::Error| Error::folder(dir.display().to_string(), e);
-    for entry in std::fs::read_dir(dir).map_err(failed)? {
-        let path = entry.map_err(failed)?.path();
-        if path.extension().is_some_and(|e| e == "sql") {
-            let stem = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-            let sql = std::fs::read_to_string(&path).map_err(|e| Error::folder(path.display().to_string(), e));
-            match sql.and_then(|sql| Source::parse(&stem, &sql)) {
-                Ok(source) => drop(all.insert(stem, source)),
-                Err(error) => tracing::warn!(error = %error, "Left out {}: {error}", path.display()),
-            }
-        }
-    }
-    Ok(all)
-}
-
 #[cfg(test)]
 mod tests {
     use expect_test::{Expect, expect};
@@ -350,21 +326,5 @@ mod tests {
         expect![[r#"A report · store · [Role { role: "head_office", own_store_parameter: None }, Role { role: "store", own_store_parameter: Some("store") }] · ["a", "b"] · Last day, inclusive."#]]
             .assert_eq(&format!("{} · {} · {:?} · {:?} · {}", source.title, source.grain, source.roles, source.additive, source.parameters[1].doc));
         expect!["`x.sql`: its first line must be `-- x`"].assert_eq(&Source::parse("x", HEADER).unwrap_err().to_string());
-    }
-
-    #[test]
-    fn a_file_of_a_folder_that_is_not_whole_is_left_out() {
-        let dir = tempfile::tempdir().unwrap();
-        for (name, sql) in [("r.sql", HEADER), ("broken.sql", "SELECT 1"), ("notes.txt", "")] {
-            std::fs::write(dir.path().join(name), sql).unwrap();
-        }
-        std::fs::write(dir.path().join("latin.sql"), b"-- latin \xe4").unwrap();
-        assert_eq!(load(&[], Some(dir.path())).unwrap().into_keys().collect::<Vec<_>>(), ["r"]);
-    }
-
-    #[test]
-    fn every_embedded_file_is_whole() {
-        load(VIEWS, None).unwrap();
-        load(REPORTS, None).unwrap();
     }
 }

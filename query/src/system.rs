@@ -8,7 +8,7 @@ use datafusion::common::Result;
 use datafusion::datasource::MemTable;
 use event::{Instant, Stream};
 
-use crate::schemas::Sources;
+use crate::library::Sources;
 use crate::view::View;
 
 /// The tables of the schema.
@@ -100,7 +100,7 @@ fn lag(view: &View, facts: &Facts) -> Result<RecordBatch> {
     ])?)
 }
 
-fn catalogue<'a>(sources: impl Iterator<Item = &'a crate::source::Source> + Clone) -> Result<RecordBatch> {
+fn catalogue<'a>(sources: impl Iterator<Item = &'a Arc<crate::source::Source>> + Clone) -> Result<RecordBatch> {
     let roles = |s: &crate::source::Source| s.roles.iter().map(|r| r.role.as_str()).collect::<Vec<_>>().join(", ");
     Ok(RecordBatch::try_from_iter_with_nullable([
         ("name", text(sources.clone().map(|s| Some(&s.name))), false),

@@ -14,6 +14,10 @@ use eventlog::{Partition, Position};
 /// query nothing extra.
 const MERGED_ROWS: usize = 65_536;
 
+/// Texts of merged rows are copied together up to here. Beyond, the views go on pointing into the few buffers of what was
+/// merged: copying the texts at every doubling would be most of the work.
+const COMPACTED_ROWS: usize = 8_192;
+
 /// The uncommitted rows of one table, in the types queries see.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Tail {
@@ -34,7 +38,8 @@ impl Tail {
             if before.num_rows() > 2 * last.num_rows() || together > MERGED_ROWS {
                 break;
             }
-            let merged = compact(concat_batches(schema, [before, last])?)?;
+            let merged = concat_batches(schema, [before, last])?;
+            let merged = if together > COMPACTED_ROWS { merged } else { compact(merged)? };
             self.runs.truncate(self.runs.len() - 2);
             self.runs.push(merged);
         }

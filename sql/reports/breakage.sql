@@ -18,21 +18,17 @@
 -- Drill breakage_recognised_fen: liability_movements product=product_id, entity=legal_entity_id, movement='breakage',
 --    from=$from, to=$to
 -- Chart: bars product_name breakage_recognised_fen
--- R13 (ASC 606-10-55-46..49, IFRS 15 B44–47). A policy of kind breakage_policy and rule_kind completed_cohorts, of the
---    whole chain
---    or of a product, type or legal entity, switches it on; without one revenue is recognised at redemption (R9), and this
---    says so.
+-- R13 (ASC 606-10-55-46..49, IFRS 15 B44–47). A policy of kind breakage_policy and rule_kind completed_cohorts, of the whole
+--    chain or of a product, type or legal entity, switches it on; without one revenue is recognised at redemption (R9), and
+--    this says so.
 -- price_fen is what the month's sales of the product were paid less what was refunded, redeemed_fen what of it is redeemed
---    so far,
---    expected_fen what will be in all: redeemed + expired and still owed + remaining × redeemed later / ended later, as
---    completed
---    cohorts of the product, all entities together, had it at the same age in months. These four have VAT in them.
+--    so far, expected_fen what will be in all: redeemed + expired and still owed + remaining × redeemed later / ended later,
+--    as completed cohorts of the product, all entities together, had it at the same age in months. These four have VAT in
+--    them.
 -- cumulative revenue = price × redeemed / max(redeemed, expected), in amounts without VAT, at least what is redeemed and
---    expired as
---    income; revenue_fen is what it grew by in the month, and breakage_recognised_fen what of that exceeds R9 and expiry:
---    below 0
---    where redemption or expiry catches up with what was recognised early. Estimates change at month ends only, forwards:
---    a cohort counts as completed from the month on in which its last unit ended.
+--    expired as income; revenue_fen is what it grew by in the month, and breakage_recognised_fen what of that exceeds R9 and
+--    expiry: below 0 where redemption or expiry catches up with what was recognised early. Estimates change at month ends
+--    only, forwards: a cohort counts as completed from the month on in which its last unit ended.
 -- The liability gives up the same with VAT, dealt over the stores: see breakage_recognised there, and its movements.
 WITH cohort AS MATERIALIZED (
     SELECT
@@ -41,7 +37,7 @@ WITH cohort AS MATERIALIZED (
     WHERE ($product IS NULL OR product_id = $product) AND ($entity IS NULL OR legal_entity_id = $entity)
 )
 SELECT
-    c.product_id, p.name AS product_name, c.legal_entity_id,
+    c.product_id, p.name AS product_name, nullif(c.legal_entity_id, '') AS legal_entity_id,
     make_date(CAST(c.sold_month / 12 AS INT), CAST(c.sold_month % 12 + 1 AS INT), 1) AS sold_in,
     make_date(CAST(c.month / 12 AS INT), CAST(c.month % 12 + 1 AS INT), 1) AS month,
     c.price_fen, c.redeemed_fen, c.remaining_fen, c.expected_fen,

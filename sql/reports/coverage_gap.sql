@@ -130,7 +130,7 @@ moved AS (
             CASE WHEN type = 'redeemed' THEN 1 ELSE 0 END AS redeemed, 0 AS asked, valid_until
         FROM log.redemptions
         WHERE type IN ('redeemed', 'reversed') AND product_type IN ('booking', 'card', 'punch_card')
-            AND entitlement_id IS NOT NULL AND ($product IS NULL OR product_id = $product)
+            AND entitlement_id IS NOT NULL
         UNION ALL
         -- What was reversed did not stand on its own day.
         SELECT
@@ -138,7 +138,7 @@ moved AS (
             CAST((CAST(original_redeemed_at AS BIGINT) / 1000000 + (CAST(utc_offset_min AS BIGINT) - 240) * 60) / 86400 AS INT),
             0, 0, -1, 0, NULL
         FROM log.redemptions
-        WHERE type = 'reversed' AND entitlement_id IS NOT NULL AND ($product IS NULL OR product_id = $product)
+        WHERE type = 'reversed' AND entitlement_id IS NOT NULL
         UNION ALL
         SELECT
             entitlement_id,
@@ -194,7 +194,7 @@ sale AS (
     LEFT JOIN version AS v ON v.product_id = s.product_id
         AND CAST(s.occurred_at AS BIGINT) >= v.known_from AND CAST(s.occurred_at AS BIGINT) < v.until_at
     WHERE s.type IN ('sold', 'opening_balance') AND s.product_type IN ('booking', 'card', 'punch_card')
-        AND s.head_office_product AND s.member_id IS NOT NULL AND ($product IS NULL OR s.product_id = $product)
+        AND s.head_office_product AND s.member_id IS NOT NULL
 ),
 claim AS (
     SELECT
@@ -304,6 +304,7 @@ gained AS (
     JOIN able AS f ON f.store_id = n.store_id AND f.product_id = h.product_id
     JOIN open_store AS s ON s.store_id = n.store_id AND NOT s.head_office
     WHERE h.uncovered_available > 0 AND ($store IS NULL OR n.store_id = $store)
+        AND ($product IS NULL OR h.product_id = $product)
     GROUP BY 1, 2
 )
 -- Over all products there is no one rate.

@@ -7,21 +7,26 @@
 -- Param product: text = none. Only this product.
 -- Param radius_m: number = 3000. How far a store may be from a home to cover it, in metres, great-circle.
 -- Param days: int = 7. Days from tomorrow in which a slot would have to be free.
--- Param idle_from: number = 0.2. Share of its slots that must be free for a store to be idle.
 -- Key: product_id, full_store_id, idle_store_id
 -- Additive: members, units
 -- Heading members: members whose stores are all full
 -- Heading full_distance_m: mean distance to the full store, m
 -- Heading idle_distance_m: mean distance to the idle store, m
+-- Heading idle_hours: technician-hours a week rostered and not needed
 -- R16's covered_but_full: members with units of the product who have stores within the radius where those may be redeemed, none
 --    of which has a free slot in these days. full_store is the nearest of these; idle_store the nearest store where the units may
 --    be redeemed that is idle, empty where there is none.
+-- Idle: it has a free slot, and in its coming week staffing, with its defaults, has more technicians of the product's skill
+--    rostered than needed in some hours (R15's negative gaps); idle_hours sums them. A product without a skill needs none.
 -- A store's slots are the whole hours of its opening hours times the capacity of the line that speaks of them: the product's,
 --    else the skill's, else the store's; a single day's goes before a weekday's. Bookings that stand take one each at the hour
 --    they start; those made more than 92 days ahead are not seen. A store without such a line is neither full nor idle.
 -- Each holder counts once per product. Members without a known home are left out; if nobody's home is known, note says so.
 WITH store AS MATERIALIZED (
-    SELECT store_id, name, lat, lon, time_zone, day_start_hour, CAST(today AS INT) AS today
+    SELECT
+        store_id, name, lat, lon, time_zone, day_start_hour, coalesce(min_technicians, 0) AS min_technicians,
+        CAST(today AS INT) AS today, least(CAST(today AS INT), CAST($today AS INT)) - 1 AS last_day,
+        greatest(least(CAST(today AS INT), CAST($today AS INT)) - 7 * 19, coalesce(CAST(opened_on AS INT), 0)) AS first_day
     FROM stores
     WHERE NOT head_office AND lat IS NOT NULL AND lon IS NOT NULL
         AND (opened_on IS NULL OR opened_on <= today) AND (closed_on IS NULL OR closed_on >= today)
@@ -91,13 +96,117 @@ room AS MATERIALIZED (
 -- The room that each product has at each store, by the most special line.
 offer AS MATERIALIZED (
     SELECT
-        p.product_id, s.store_id, s.lat, s.lon, coalesce(own.slots, able.slots, whole.slots) AS slots,
+        p.product_id, p.skill, s.store_id, s.lat, s.lon, coalesce(own.slots, able.slots, whole.slots) AS slots,
         coalesce(own.free, able.free, whole.free) AS free
     FROM product AS p
     CROSS JOIN store AS s
     LEFT JOIN room AS own ON own.store_id = s.store_id AND own.product_id = p.product_id
     LEFT JOIN room AS able ON able.store_id = s.store_id AND able.product_id = '' AND able.skill <> '' AND able.skill = p.skill
     LEFT JOIN room AS whole ON whole.store_id = s.store_id AND whole.product_id = '' AND whole.skill = ''
+),
+-- From here to idle it is staffing's reckoning, with its defaults: 19 weeks, q 0.9, utilisation 0.8; see there.
+demand AS MATERIALIZED (
+    SELECT d.store_id, d.skill, d.day, (d.day + 3) % 7 + 1 AS weekday, d.hour, d.minutes, d.served
+    FROM (
+        SELECT
+            store_id, coalesce(skill, '') AS skill, CAST(business_day AS INT) AS day, hour, sum(minutes) AS minutes,
+            bool_or(kind <> 'unmet') AS served
+        FROM service_demand
+        WHERE business_day >= CAST(CAST($today AS INT) - 7 * 19 - 1 AS DATE) AND business_day < $today
+        GROUP BY 1, 2, 3, 4
+    ) AS d
+    JOIN store AS s ON s.store_id = d.store_id AND d.day BETWEEN s.first_day AND s.last_day
+),
+date AS MATERIALIZED (
+    SELECT
+        coalesce(c.store_id, b.store_id) AS store_id, (CAST(coalesce(c.day, b.day) AS BIGINT) + 3) % 7 + 1 AS weekday,
+        CASE WHEN c.open_mask > 0 THEN c.open_mask WHEN b.served THEN coalesce(c.usual_mask, 0) ELSE 0 END AS open_mask,
+        coalesce(b.mask, 0) AS busy_mask
+    FROM (
+        SELECT o.store_id, CAST(o.day AS INT) AS day, o.open_mask, o.usual_mask
+        FROM open_days AS o
+        JOIN store AS s ON s.store_id = o.store_id AND CAST(o.day AS INT) BETWEEN s.first_day AND s.last_day
+        WHERE o.day >= CAST(CAST($today AS INT) - 7 * 19 - 1 AS DATE) AND o.day < $today
+    ) AS c
+    FULL JOIN (
+        SELECT store_id, day, bit_or(hour_mask(hour * 60, hour * 60 + 60)) AS mask, bool_or(served) AS served
+        FROM demand
+        GROUP BY store_id, day
+    ) AS b ON b.store_id = c.store_id AND b.day = c.day
+),
+open_hour AS (
+    SELECT store_id, weekday, hour, count(*) AS n, bool_or(hour_mask(hour * 60, hour * 60 + 60) & ever_open > 0) AS in_hours
+    FROM (
+        SELECT
+            d.store_id, d.weekday, w.ever_open,
+            unnest(hours_of(d.open_mask | d.busy_mask | (w.ever_busy - (w.ever_busy & w.ever_open)))) AS hour
+        FROM date AS d
+        JOIN (
+            SELECT store_id, weekday, bit_or(open_mask) AS ever_open, bit_or(busy_mask) AS ever_busy FROM date GROUP BY store_id, weekday
+        ) AS w ON w.store_id = d.store_id AND w.weekday = d.weekday
+        WHERE d.open_mask | d.busy_mask > 0
+    )
+    GROUP BY store_id, weekday, hour
+),
+shift AS MATERIALIZED (
+    SELECT
+        r.store_id, r.technician_id, t.skills, r.on_weekday, CAST(r.on_day AS INT) AS on_day,
+        CASE WHEN r.closed THEN 0 ELSE hour_mask(
+            CAST(ceil((coalesce(r.from_minute, 0) - 30) / 60.0) AS BIGINT) * 60,
+            CAST(floor((coalesce(r.to_minute, 1440) + 30) / 60.0) AS BIGINT) * 60
+        ) END AS mask
+    FROM rosters AS r
+    JOIN technicians AS t ON t.technician_id = r.technician_id
+),
+rostered AS (
+    SELECT store_id, weekday, skill, hour, count(*) AS rostered
+    FROM (
+        SELECT d.store_id, d.weekday, k.skill, unnest(hours_of(d.mask)) AS hour
+        FROM (
+            SELECT c.store_id, c.weekday, s.technician_id, s.skills, bit_or(s.mask) AS mask
+            FROM (
+                SELECT store_id, day, (day + 3) % 7 + 1 AS weekday
+                FROM (SELECT store_id, unnest(generate_series(CAST(today AS BIGINT), CAST(today AS BIGINT) + 6)) AS day FROM store)
+            ) AS c
+            JOIN shift AS s ON s.store_id = c.store_id
+                AND (s.on_day = c.day OR s.on_day IS NULL AND (s.on_weekday IS NULL OR s.on_weekday = c.weekday))
+            LEFT JOIN (SELECT DISTINCT technician_id, on_day FROM shift WHERE on_day IS NOT NULL) AS o
+                ON o.technician_id = s.technician_id AND o.on_day = c.day
+            WHERE s.on_day IS NOT NULL OR o.on_day IS NULL
+            GROUP BY c.store_id, c.weekday, s.technician_id, s.skills
+        ) AS d
+        JOIN (SELECT DISTINCT skill FROM product WHERE skill IS NOT NULL) AS k
+            ON d.skills IS NULL OR strpos(concat(chr(31), array_to_string(d.skills, chr(31)), chr(31)), concat(chr(31), k.skill, chr(31))) > 0
+    )
+    GROUP BY store_id, weekday, skill, hour
+),
+-- Only hours in which somebody is rostered can be idle.
+cell AS MATERIALIZED (
+    SELECT
+        h.store_id, r.skill, h.weekday, h.hour, h.in_hours, h.n, r.rostered, coalesce(d.days, 0) AS days,
+        CAST(ceil(0.9 * (h.n + 1) - 1e-9) AS BIGINT) AS nth
+    FROM open_hour AS h
+    JOIN rostered AS r ON r.store_id = h.store_id AND r.weekday = h.weekday AND r.hour = h.hour
+    LEFT JOIN (SELECT store_id, skill, weekday, hour, count(*) AS days FROM demand GROUP BY store_id, skill, weekday, hour) AS d
+        ON d.store_id = h.store_id AND d.skill = r.skill AND d.weekday = h.weekday AND d.hour = h.hour
+    WHERE h.n >= 9
+),
+idle AS MATERIALIZED (
+    SELECT c.store_id, c.skill, sum(greatest(c.rostered - greatest(
+        CASE WHEN c.in_hours THEN s.min_technicians ELSE 0 END,
+        CAST(ceil(coalesce(q.q_minutes, 0) / (60 * 0.8) - 1e-9) AS BIGINT)), 0)) AS idle_hours
+    FROM cell AS c
+    JOIN store AS s ON s.store_id = c.store_id
+    LEFT JOIN (
+        SELECT
+            d.store_id, d.skill, d.weekday, d.hour,
+            nearest_rank(CAST(d.minutes AS DOUBLE), CAST(c.nth - (c.n - c.days) AS DOUBLE) / c.days) AS q_minutes
+        FROM demand AS d
+        JOIN cell AS c ON c.store_id = d.store_id AND c.skill = d.skill AND c.weekday = d.weekday AND c.hour = d.hour
+        WHERE c.nth > c.n - c.days
+        GROUP BY d.store_id, d.skill, d.weekday, d.hour
+    ) AS q ON q.store_id = c.store_id AND q.skill = c.skill AND q.weekday = c.weekday AND q.hour = c.hour
+    GROUP BY c.store_id, c.skill
 ),
 -- Holders of what some store is full of. The texts of stores of a member's cards in one say where any of them may be redeemed.
 holder AS MATERIALIZED (
@@ -136,14 +245,15 @@ choice AS (
         min(CASE WHEN idle THEN distance_m END) AS idle_distance_m
     FROM (
         SELECT
-            *, coalesce(free > 0 AND free >= $idle_from * slots, false) AS idle,
+            *, coalesce(free > 0 AND (skill IS NULL OR idle_hours > 0), false) AS idle,
             concat(lpad(CAST(CAST(round(distance_m * 10) AS BIGINT) AS VARCHAR), 9, '0'), store_id) AS place
         FROM (
             SELECT
-                c.product_id, c.member_id, c.units, o.store_id, o.slots, o.free,
+                c.product_id, c.member_id, c.units, o.store_id, o.free, o.skill, w.idle_hours,
                 haversine_m(o.lat, o.lon, c.home_lat, c.home_lon) AS distance_m
             FROM candidate AS c
             JOIN offer AS o ON o.product_id = c.product_id AND strpos(c.stores, concat(chr(31), o.store_id, chr(31))) > 0
+            LEFT JOIN idle AS w ON w.store_id = o.store_id AND w.skill = o.skill
         )
     )
     GROUP BY product_id, member_id, units
@@ -151,7 +261,7 @@ choice AS (
 )
 SELECT
     c.product_id, p.name AS product_name, c.full_store_id, f.name AS full_store_name, c.idle_store_id, i.name AS idle_store_name,
-    c.members, c.units, c.full_distance_m, c.idle_distance_m, x.slots AS full_slots, y.slots AS idle_slots, y.free AS idle_free_slots,
+    c.members, c.units, c.full_distance_m, c.idle_distance_m, x.slots AS full_slots, y.slots AS idle_slots, y.free AS idle_free_slots, w.idle_hours,
     CAST(NULL AS VARCHAR) AS note
 FROM (
     SELECT
@@ -165,9 +275,10 @@ LEFT JOIN store AS f ON f.store_id = c.full_store_id
 LEFT JOIN store AS i ON i.store_id = c.idle_store_id
 LEFT JOIN offer AS x ON x.product_id = c.product_id AND x.store_id = c.full_store_id
 LEFT JOIN offer AS y ON y.product_id = c.product_id AND y.store_id = c.idle_store_id
+LEFT JOIN idle AS w ON w.store_id = c.idle_store_id AND w.skill = p.skill
 WHERE $store IS NULL OR c.full_store_id = $store
 UNION ALL
-SELECT NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, 'no member has a known home'
+SELECT NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, 'no member has a known home'
 FROM (SELECT count(*) AS homes FROM members WHERE home_lat IS NOT NULL AND home_lon IS NOT NULL)
 WHERE homes = 0
 ORDER BY members DESC NULLS LAST, product_id, full_store_id, idle_store_id

@@ -9,8 +9,7 @@
 -- Param product: text = none. Only this product; stored_value is all stored value.
 -- Key: legal_entity_id, store_id, product_id, part
 -- Additive: cards, units, value_fen, expires_30d_units, expires_30d_fen, expires_90d_units, expires_90d_fen,
---    expires_365d_units,
---    expires_365d_fen, later_units, later_fen, endless_units, endless_fen, owed_without_units_fen
+--    expires_365d_units, expires_365d_fen, later_units, later_fen, endless_units, endless_fen, owed_without_units_fen
 -- Heading cards: order lines with units left
 -- Heading value_fen: carrying value outstanding
 -- Heading endless_fen: value without an end of validity
@@ -21,12 +20,10 @@
 --    from='2000-01-01', to='today'
 -- Chart: bars store_name value_fen
 -- The closing balance of liability today (before breakage, R13, which moves no units), by when it will expire (R5). Units
---    are what is
---    neither redeemed, refunded nor expired, held ones among them; value is what they carry: the paid amount less R9's
---    values.
+--    are what is neither redeemed, refunded nor expired, held ones among them; value is what they carry: the paid amount
+--    less R9's values.
 -- expires_30d, _90d and _365d hold each other: a card that ends in 20 days is in all three, and so is one whose end has
---    passed and
---    that has not been swept yet. later ends after 365 days; endless has no end, or none before its first use.
+--    passed and that has not been swept yet. later ends after 365 days; endless has no end, or none before its first use.
 -- owed_without_units: expired and still owed (no expiry policy made it income), and corrections (R7).
 -- part: paid, or principal and bonus of stored value, which has no units and no end. Of points the log has only what was
 --    spent.

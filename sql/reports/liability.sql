@@ -17,10 +17,10 @@
 -- Heading opened_fen: opening balances of a former system
 -- Heading refund_difference_fen: carrying value given up in refunds − cash paid back
 -- Heading expired_owed_fen: expired in the period and still owed (part of the closing balance)
--- Formula closing_fen: opening_fen + opened_fen + sold_fen - redeemed_fen + reversed_fen - refunded_cash_fen
---    - refund_difference_fen - expired_fen - breakage_recognised_fen + transferred_fen + adjusted_fen
--- Formula closing_units: opening_units + opened_units + sold_units - redeemed_units + reversed_units - refunded_units
---    - expired_units + transferred_units
+-- Formula closing_fen: opening_fen + opened_fen + sold_fen - redeemed_fen + reversed_fen - refunded_cash_fen -
+--    refund_difference_fen - expired_fen - breakage_recognised_fen + transferred_fen + adjusted_fen
+-- Formula closing_units: opening_units + opened_units + sold_units - redeemed_units + reversed_units - refunded_units -
+--    expired_units + transferred_units
 -- Drill opened_fen: liability_movements store=store_id, entity=legal_entity_id, product=product_id, part=part,
 --    movement='opened', from=first_on, to=last_on
 -- Drill sold_fen: liability_movements store=store_id, entity=legal_entity_id, product=product_id, part=part,
@@ -35,8 +35,8 @@
 --    movement='refunded', from=first_on, to=last_on
 -- Drill expired_fen: liability_movements store=store_id, entity=legal_entity_id, product=product_id, part=part,
 --    movement='expired', from=first_on, to=last_on
--- Drill breakage_recognised_fen: liability_movements store=store_id, entity=legal_entity_id, product=product_id,
---    part=part, movement='breakage', from=first_on, to=last_on
+-- Drill breakage_recognised_fen: liability_movements store=store_id, entity=legal_entity_id, product=product_id, part=part,
+--    movement='breakage', from=first_on, to=last_on
 -- Drill transferred_fen: liability_movements store=store_id, entity=legal_entity_id, product=product_id, part=part,
 --    movement='transferred', from=first_on, to=last_on
 -- Drill adjusted_fen: liability_movements store=store_id, entity=legal_entity_id, product=product_id, part=part,
@@ -45,22 +45,19 @@
 --    movement='expired_owed', from=first_on, to=last_on
 -- Chart: line period closing_fen
 -- R12, with VAT as it was paid. A row is a month, or the whole period; its opening is the closing of the one before.
---    Balances at both ends of a month
---    that lies partly in the period are those of the period's ends: of first_on's morning and last_on's night.
+--    Balances at both ends of a month that lies partly in the period are those of the period's ends: of first_on's morning
+--    and last_on's night.
 -- part: paid, for what is sold in units (R9's values); principal and bonus of stored value, which is one product,
---    stored_value:
---    what is drawn from it does not say from which, and counts as redeemed. Its bonus was given, not paid. Points and coupons
---    are parts of what was paid: the log does not say what was issued of them.
+--    stored_value: what is drawn from it does not say from which, and counts as redeemed. Its bonus was given, not paid.
+--    Points and coupons are parts of what was paid: the log does not say what was issued of them.
 -- sold − redeemed + reversed: by the day on which each happened, at the store that sold. refunded_cash is money that left,
 --    refund_difference what is kept of the carrying value (income; below 0 where more was paid than carried).
 -- expired is income: only where an expiry_policy of rule_kind income was in force when it expired (the most specific of
---    store,
---    entity, product, type decides); elsewhere the units are gone and the money stays owed: expired_owed, which the
+--    store, entity, product, type decides); elsewhere the units are gone and the money stays owed: expired_owed, which the
 --    closing has.
 -- breakage_recognised is income at month ends, by a breakage_policy (R13): less where redemption catches up.
 -- transferred: from and to other stores. adjusted: a correction of a redemption (R7), here with the sign of what is owed:
---    −500 on
---    the value leaves 500 more.
+--    −500 on the value leaves 500 more.
 -- Units are counted where they exist: null for stored value. Breakage moves no units.
 -- The entity is that of the store now. A row without a store is of redemptions whose seller is unknown.
 WITH store AS MATERIALIZED (

@@ -9,8 +9,8 @@
 -- Param entity: text = none. Only what this legal entity owes.
 -- Param product: text = none. Only this product; stored_value is all stored value.
 -- Param part: text = none. Only paid, principal or bonus.
--- Param movement: text = none. Only opened, sold, redeemed, reversed, refunded, expired, expired_owed, breakage,
---    transferred or adjusted.
+-- Param movement: text = none. Only opened, sold, redeemed, reversed, refunded, expired, expired_owed, breakage, transferred
+--    or adjusted.
 -- Param limit: int = 1000. At most so many of the latest rows.
 -- Key: source, event_id, store_id, part, movement, sold_in
 -- Additive: change_fen, units, cash_fen
@@ -20,8 +20,7 @@
 -- The rows of a cell of liability: change_fen sums to it, with the sign of what is owed (redeemed, refunded, expired below
 --    0).
 -- refunded: cash_fen was paid back, the rest of carrying_fen is the refund's difference. expired_owed changes nothing: the
---    units
---    are gone and the money stays owed. breakage has no event: it is the month's change for the sales of sold_in (R13).
+--    units are gone and the money stays owed. breakage has no event: it is the month's change for the sales of sold_in (R13).
 -- Definitions of movement and part: liability.
 WITH entries AS (
     SELECT

@@ -20,16 +20,14 @@
 -- Formula redemption_rate: CAST(cohort_redeemed AS DOUBLE) / nullif(cohort_units, 0)
 -- Formula usage: card_units / nullif(holder_months, 0)
 -- Chart: line sold_in redemption_rate
--- R21, from the side of the sale: redemption_rate = units redeemed within the age / units sold at least the age ago, both
---    of what was
---    sold in the row's period, wherever they were redeemed. What was reversed since does not count (R7). Day of sale + age is
---    the last day that counts. Stored value, which has no units, is left out. The rate is null where nothing is old enough
---    yet.
+-- R21, from the side of the sale: redemption_rate = units redeemed within the age / units sold at least the age ago, both of
+--    what was sold in the row's period, wherever they were redeemed. What was reversed since does not count (R7). Day of
+--    sale + age is the last day that counts. Stored value, which has no units, is left out. The rate is null where nothing
+--    is old enough yet.
 -- units_sold − cohort_units are too young to be counted.
 -- usage = card_units / holder_months over the same cohort and the same first days of it: units of cards and punch cards
---    redeemed
---    within the age, per 30 days on which a member held such a card, valid and with a unit left; a member with two of them in
---    a row holds once. Anonymous sales are a holder each.
+--    redeemed within the age, per 30 days on which a member held such a card, valid and with a unit left; a member with two
+--    of them in a row holds once. Anonymous sales are a holder each.
 WITH store AS MATERIALIZED (
     SELECT store_id, name, city, today FROM stores
 ),
@@ -41,6 +39,12 @@ sold AS (
         AND ($store IS NULL OR sold_store_id = $store) AND ($product IS NULL OR product_id = $product)
     GROUP BY 1, 2, 3
 ),
+-- Few, and known to be few: they are the hashed side of what follows.
+reversal AS MATERIALIZED (
+    SELECT DISTINCT source, original_event_id
+    FROM log.redemptions
+    WHERE type = 'reversed' AND business_day >= $from AND ($product IS NULL OR product_id = $product)
+),
 -- The day of the sale is that of sold_at at the redemption's offset: a redemption stands alone.
 used AS (
     SELECT
@@ -50,7 +54,9 @@ used AS (
         SELECT
             sold_store_id, product_id, product_type, CAST(business_day AS INT) AS redeemed_day,
             CAST((CAST(sold_at AS BIGINT) / 1000000 + (CAST(utc_offset_min AS BIGINT) - 240) * 60) / 86400 AS INT) AS sold_day
-        FROM standing_redemptions
+        FROM reversal AS v
+        RIGHT ANTI JOIN (SELECT * FROM log.redemptions WHERE type = 'redeemed') AS e
+            ON v.original_event_id = e.event_id AND v.source = e.source
         WHERE sold_at IS NOT NULL AND coalesce(product_type, '') <> 'stored_value'
             AND business_day BETWEEN $from AND CAST(CAST($to AS INT) + $age AS DATE)
             AND ($store IS NULL OR sold_store_id = $store) AND ($product IS NULL OR product_id = $product)

@@ -19,20 +19,16 @@
 -- Formula exposure_at_paid_fen: owed_at_paid_fen + stored_value_fen
 -- Formula exposure_at_list_fen: owed_at_list_fen + stored_value_fen
 -- Chart: bars store_name exposure_at_paid_fen
--- stranded: units for which no other open store remains (R3): those of a card that does not cross stores and was sold
---    here, or whose
---    list has only this store left: the one the order was sold with, and what bound it since; while the switch is off, all
---    that
---    was sold here. far: of the others, those of holders for whom this is the only such store within the radius of their
---    home;
---    holders of unknown home are not among them. Units held by a booking count; those whose time has run out do not.
--- Money owed is R6's for each order line, whoever sold it: paid (less what was refunded or expired of it) − consumed,
---    which is the
---    paid price per unit of the units redeemed and not given back (R9), or their list price where they were served, never
---    below 0.
+-- stranded: units for which no other open store remains (R3): those of a card that does not cross stores and was sold here,
+--    or whose list has only this store left: the one the order was sold with, and what bound it since; while the switch is
+--    off, all that was sold here. far: of the others, those of holders for whom this is the only such store within the
+--    radius of their home; holders of unknown home are not among them. Units held by a booking count; those whose time has
+--    run out do not.
+-- Money owed is R6's for each order line, whoever sold it: paid (less what was refunded or expired of it) − consumed, which
+--    is the paid price per unit of the units redeemed and not given back (R9), or their list price where they were served,
+--    never below 0.
 -- Stored value is spent where it was sold (R3): per member and store paid − consumed × paid / (paid + bonus), rounded
---    half-up; what
---    was drawn without a member comes out of one sum per store, as does a former system's balance.
+--    half-up; what was drawn without a member comes out of one sum per store, as does a former system's balance.
 -- Rows do not add up: what two stores share is stranded by neither alone.
 WITH open_store AS MATERIALIZED (
     SELECT store_id, name, legal_entity_id, lat, lon, head_office, time_zone
@@ -63,7 +59,7 @@ switch AS (
     WHERE effective_from <= now() AND (effective_until IS NULL OR effective_until > now())
 ),
 -- Order lines with units left, and R6's two readings of what is owed for them.
-left_over AS (
+left_over AS MATERIALIZED (
     SELECT
         entitlement_id, sum(units) AS units, max(valid_until) AS valid_until,
         greatest(sum(change_fen) - sum(CASE WHEN movement = 'expired_owed' THEN carrying_fen ELSE 0 END), 0) AS owed_at_paid_fen,

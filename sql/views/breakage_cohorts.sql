@@ -2,17 +2,16 @@
 -- Title: Breakage of each month's sales, month by month
 -- Grain: product × selling entity × month of sale × month that is over since (R13). Empty without a breakage policy.
 -- price_fen is what was paid less what was refunded; redeemed_fen, expired_fen (income) and owed_fen (expired, still owed)
---    are what
---    became of it so far, remaining_fen what is left. All by value, so that a cohort of which everything is expected to be
---    redeemed recognises exactly R9.
--- expected_fen = redeemed + owed + remaining × later_redeemed / later_ended: of what completed cohorts of the product, of all
---    entities, had left at the same age in months, what part was redeemed later rather than expired. A cohort is completed
---    when nothing is left; for a month those count that were completed by its end. Without any, or without a policy in force
---    at the month's end, it is null and nothing is expected to break.
+--    are what became of it so far, remaining_fen what is left. All by value, so that a cohort of which everything is
+--    expected to be redeemed recognises exactly R9.
+-- expected_fen = redeemed + owed + remaining × later_redeemed / later_ended: of what completed cohorts of the product, of
+--    all entities, had left at the same age in months, what part was redeemed later rather than expired. A cohort is
+--    completed when nothing is left; for a month those count that were completed by its end. Without any, or without a
+--    policy in force at the month's end, it is null and nothing is expected to break.
 -- recognised_fen = price × redeemed / max(redeemed, expected), rounded half-up, less redeemed and expired, never below 0:
---    what has
---    been recognised beyond R9 and expiry, VAT included, as the liability has it. net_… are the same without VAT at the
---    highest rate of the month's sales, rounded half-up to date, so that a completed cohort has earned its net price exactly.
+--    what has been recognised beyond R9 and expiry, VAT included, as the liability has it. net_… are the same without VAT at
+--    the highest rate of the month's sales, rounded half-up to date, so that a completed cohort has earned its net price
+--    exactly.
 -- Months are counted from year 0: year × 12 + month − 1.
 -- Every step reads the one before once: an expression named twice would be computed twice.
 WITH zone AS (

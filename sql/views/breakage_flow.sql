@@ -1,11 +1,11 @@
 -- breakage_flow
 -- Title: What became of each month's sales, month by month
 -- Grain: selling store × product × month of sale × month in which something became of it (R13).
--- Empty unless a breakage policy looks at completed cohorts. Months are counted from year 0: year × 12 + month − 1.
---    Amounts are
---    what was paid, with VAT: sold, refunded, redeemed (less what was reversed), expired (income by the expiry policy), owed
---    (expired and still owed). vat_rate_bp is that of the sales, 0 where nothing was sold.
--- Stored value is left out, and so are opening balances: the month of their sale is not known.
+-- Empty unless a breakage policy looks at completed cohorts. Months are counted from year 0: year × 12 + month − 1. Amounts
+--    are what was paid, with VAT: sold, refunded, redeemed (less what was reversed), expired (income by the expiry policy),
+--    owed (expired and still owed). vat_rate_bp is that of the sales, 0 where nothing was sold.
+-- Stored value is left out, and so are opening balances: the month of their sale is not known. Corrections (R7) are no
+--    redemptions, and what was transferred since stays with the store that sold it.
 -- No policy, no types: the logs are then not read. The small side of a join stands first, which is the hashed one.
 WITH wanted AS (
     SELECT unnest(['sold', 'redeemed', 'reversed', 'refunded', 'expired']) AS type

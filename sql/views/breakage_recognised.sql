@@ -1,8 +1,8 @@
 -- breakage_recognised
 -- Title: Breakage in the stores' liability
 -- Grain: selling store × product × month of sale × month in which the amount changed (R12, R13).
--- A cohort's recognised_fen dealt over its stores in proportion to what is left of their sales, floors first, the rest to the
---    last store by id; change_fen is what a month added to it or, below 0, took back.
+-- A cohort's recognised_fen dealt over its stores in proportion to what is left of their sales, floors first, the rest to
+--    the last store by id; change_fen is what a month added to it or, below 0, took back.
 -- Months are counted from year 0: year × 12 + month − 1; the change is that of the month's last day.
 WITH store AS (
     SELECT

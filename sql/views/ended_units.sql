@@ -1,9 +1,8 @@
 -- ended_units
 -- Title: Units that ended otherwise than by redemption
 -- Grain: event that refunded units, let them expire, or moved them into another store's liability (R6, R12).
--- store_id is the store that owed them: the seller, or the one the whole entitlement was transferred to before. movement
---    is the
---    event's type, or expired_owed where no expiry policy made the expiry income: the money stays owed.
+-- store_id is the store that owed them: the seller, or the one the whole entitlement was transferred to before. movement is
+--    the event's type, or expired_owed where no expiry policy made the expiry income: the money stays owed.
 -- wallet: stored value, which has no units; bonus_fen is what of its bonus the event names.
 WITH handed AS (
     SELECT
@@ -36,8 +35,7 @@ expiry AS (
     ) AS t ON p.effective_from <= t.from_at AND (p.effective_until IS NULL OR p.effective_until > t.from_at)
     GROUP BY c.sold_store_id, c.product_id, c.product_type, t.from_at, t.until_at
 ),
--- A refund or a transfer may leave out what its sale says. Under names of their own: a filter on the joined rows, pushed
---    below
+-- A refund or a transfer may leave out what its sale says. Under names of their own: a filter on the joined rows, pushed below
 -- the join, takes columns of one name for one.
 named AS (
     SELECT s.entitlement_id, s.product_id AS sale_product_id, s.product_type AS sale_type, s.kind AS sale_kind

@@ -1,9 +1,8 @@
 -- liability_entries
 -- Title: Movements of what stores owe for prepayments
 -- Grain: change that one event makes to one part of one store's liability (R12); a transfer between stores has two.
--- change_fen is the change, + what is owed more and − what less; units likewise, null for stored value. carrying_fen is
---    what the event
---    gave up where that is not the change: expired_owed keeps it owed, because no expiry policy made it income.
+-- change_fen is the change, + what is owed more and − what less; units likewise, null for stored value. carrying_fen is what
+--    the event gave up where that is not the change: expired_owed keeps it owed, because no expiry policy made it income.
 -- movement: opened (balance of a former system), sold, redeemed, reversed, refunded (cash_fen of it was paid back), expired,
 --    expired_owed, transferred, adjusted (a correction of −500 to a redemption's value leaves 500 more owed).
 -- part: paid for what is sold in units; principal and bonus of stored value, which is one product, stored_value, because a

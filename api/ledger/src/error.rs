@@ -57,6 +57,16 @@ pub enum Error {
         /// The newest this build knows.
         known: i64,
     },
+    /// The file is from an older build, and only its writer migrates it.
+    #[error(
+        "the ledger {path} has format {found} and no totals yet: the next process that writes it adds them, such as `hexiao serve`"
+    )]
+    Older {
+        /// The file.
+        path: PathBuf,
+        /// Its format.
+        found: i64,
+    },
     /// The file belongs to another source of events.
     #[error("the ledger {path} writes as `{found}`, not as `{wanted}`")]
     OtherSource {

@@ -9,9 +9,14 @@ use redemption::Secret;
 use rusqlite::{Connection, OpenFlags, OptionalExtension};
 
 use crate::error::{Error, Result, attempt};
+use crate::totals;
 
 /// Every step of the format, oldest first. A step only adds: a file of an older build stays readable.
-const MIGRATIONS: [&str; 1] = [include_str!("../../../sql/migrations/ledger_1.sql")];
+const MIGRATIONS: [&str; 2] =
+    [include_str!("../../../sql/migrations/ledger_1.sql"), include_str!("../../../sql/migrations/ledger_2.sql")];
+
+/// The first format with totals.
+pub(crate) const TOTALS_SINCE: i64 = 2;
 
 /// The write lock is only ever taken by the writer; a second process may read. 10 s is a hint that something is wrong.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
@@ -20,7 +25,7 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 const STATEMENTS: usize = 128;
 
 /// Opens the writer's connection; makes and migrates the file where needed.
-pub(crate) fn open_writer(path: &Path, clock: &dyn Clock, source: &str) -> Result<Connection> {
+pub(crate) fn open_writer(path: &Path, clock: &dyn Clock, source: &str, home_zone: &str) -> Result<Connection> {
     let open = |source| Error::Open { path: path.to_owned(), source };
     let conn = Connection::open(path).map_err(open)?;
     // Before WAL and before the first table: only then it takes effect without rewriting the file.
@@ -34,7 +39,7 @@ pub(crate) fn open_writer(path: &Path, clock: &dyn Clock, source: &str) -> Resul
     // 64 MiB: keeps the inner pages of the indexes over 10 million entitlements in memory.
     conn.pragma_update(None, "cache_size", -65_536).map_err(open)?;
     prepare(&conn).map_err(open)?;
-    migrate(&conn, path)?;
+    migrate(&conn, path, home_zone)?;
     eventlog::outbox::create(&conn, clock)?;
     own(&conn, path, source)?;
     Ok(conn)
@@ -55,17 +60,20 @@ fn prepare(conn: &Connection) -> rusqlite::Result<()> {
     Ok(())
 }
 
-fn migrate(conn: &Connection, path: &Path) -> Result<()> {
+fn migrate(conn: &Connection, path: &Path, home_zone: &str) -> Result<()> {
     let failed = attempt("migrate the ledger");
     let known = MIGRATIONS.len() as i64;
     conn.execute_batch("BEGIN IMMEDIATE").map_err(&failed)?;
     let migrated = (|| {
-        let found: i64 = conn.pragma_query_value(None, "user_version", |row| row.get(0)).map_err(&failed)?;
+        let found = format(conn)?;
         if found > known {
             return Err(Error::Newer { path: path.to_owned(), found, known });
         }
         for step in &MIGRATIONS[found.max(0) as usize..] {
             conn.execute_batch(step).map_err(&failed)?;
+        }
+        if (1..TOTALS_SINCE).contains(&found) {
+            totals::fill(conn, home_zone)?;
         }
         conn.execute("INSERT INTO counters (name, value) VALUES ('last_id', 0) ON CONFLICT (name) DO NOTHING", [])
             .map_err(&failed)?;
@@ -73,6 +81,11 @@ fn migrate(conn: &Connection, path: &Path) -> Result<()> {
     })();
     conn.execute_batch(if migrated.is_ok() { "COMMIT" } else { "ROLLBACK" }).map_err(&failed)?;
     migrated
+}
+
+/// The format of a ledger's file.
+pub(crate) fn format(conn: &Connection) -> Result<i64> {
+    conn.pragma_query_value(None, "user_version", |row| row.get(0)).map_err(attempt("read the ledger's format"))
 }
 
 /// A ledger writes under one source for good: event ids are unique within it.

@@ -9,6 +9,7 @@
 
 mod catalog;
 mod config;
+mod cut;
 mod entitlements;
 mod error;
 mod event_ids;
@@ -25,6 +26,7 @@ mod refusals;
 mod sell;
 mod stranded;
 mod sweep;
+mod totals;
 mod writer;
 
 use std::path::{Path, PathBuf};
@@ -40,6 +42,7 @@ use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 
 pub use catalog::{CatalogPut, CatalogVersion, catalog_entry};
 pub use config::Config;
+pub use cut::{Cut, Days, LedgerRow, cut, log_end, rows_of};
 pub use error::{Error, Result};
 pub use event::first_id_at;
 pub use idempotency::Request;
@@ -51,6 +54,7 @@ pub use redeem::{EntitlementLeft, Redeem, Redeemed, RedeemedUnit, Take, UnitValu
 pub use sell::{Sell, SellLine, Sold, SoldLine};
 pub use stranded::{Stranded, StrandedHolder};
 pub use sweep::Swept;
+pub use totals::{Counted, Total, TotalOf, Totals, fingerprint, named_by, reduced};
 pub use writer::Written;
 
 use writer::{Job, Published, State, Work, Writer};
@@ -93,7 +97,7 @@ impl Ledger {
     /// Opens the ledger in `path`, makes it if there is none, migrates an older one. Events are written under the name
     /// `source`, the same one for good. Whoever opens it must be the folder's one writing process.
     pub fn open(path: &Path, clock: Arc<dyn Clock>, source: &str, config: Config) -> Result<Ledger> {
-        let conn = file::open_writer(path, &*clock, source)?;
+        let conn = file::open_writer(path, &*clock, source, &config.home_zone)?;
         let secret = file::secret(&conn, path, config.secret)?;
         let config = Arc::new(config);
         let state = State::read(&conn, source, config.clone(), secret.clone())?;

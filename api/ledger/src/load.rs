@@ -10,8 +10,9 @@ use redemption::{
 use rusqlite::params;
 
 use crate::entitlements::{self, EntitlementRow, OrderRow};
-use crate::error::{Result, attempt, invalid};
+use crate::error::{Error, Result, attempt, invalid};
 use crate::sell::{insert_code, insert_order};
+use crate::totals::{self, Totals};
 use crate::writer::{Work, Written};
 use crate::{Ledger, catalog, members};
 use event::first_id_at;
@@ -113,6 +114,10 @@ impl Ledger {
     pub async fn load(&self, load_id: &str, chunk: u32, load: LoadChunk) -> Result<Written<bool>> {
         check_segments(&load.segments)?;
         let load_id = load_id.to_owned();
+        let (source, now) = (self.source().to_owned(), self.clock().now());
+        // Reading the messages takes longer than writing them: clerks must not wait behind it.
+        let count = move || totals::of_segments(&source, &load.segments, now).map(|totals| (load, totals));
+        let (load, totals) = tokio::task::spawn_blocking(count).await.map_err(|_| Error::Broken)??;
         self.write(move |work| {
             let new = work
                 .conn
@@ -122,7 +127,7 @@ impl Ledger {
                 .and_then(|mut s| s.execute(params![load_id, chunk, work.now.0]))
                 .map_err(attempt("record a load"))?;
             if new == 1 {
-                take_in(work, load)?;
+                take_in(work, load, &totals)?;
             }
             Ok(work.written(new == 1))
         })
@@ -138,7 +143,7 @@ fn check_segments(segments: &[LogSegment]) -> Result<()> {
     }
 }
 
-fn take_in(work: &mut Work<'_>, load: LoadChunk) -> Result<()> {
+fn take_in(work: &mut Work<'_>, load: LoadChunk, totals: &Totals) -> Result<()> {
     if load.highest_id > first_id_at(Instant(work.now.0 + 86_400_000_000)) {
         return Err(invalid(format!("id {} is beyond tomorrow: it would leave too few for later", load.highest_id)));
     }
@@ -182,6 +187,7 @@ fn take_in(work: &mut Work<'_>, load: LoadChunk) -> Result<()> {
             entitlements::insert_with_terms(work.conn, terms_id, at, &row)?;
         }
     }
+    totals.iter().try_for_each(|(of, total)| totals::add(work.conn, of, total))?;
     load.segments.into_iter().for_each(|segment| work.append(segment));
     Ok(())
 }

@@ -412,6 +412,7 @@ fn write(work: &mut Work<'_>, command: &Redeem, plan: Plan) -> Result<Redeemed> 
     let catalog = work.state.catalog.clone();
     let zone = catalog.zone(store, now);
     let redeemed_at = zone.moment(now);
+    let business_day = redeemed_at.business_time(zone.day_start_hour()).day;
     let redemption_id = RedemptionId(work.next_id());
     let source = work.source();
     for token in &plan.tokens {
@@ -438,12 +439,13 @@ fn write(work: &mut Work<'_>, command: &Redeem, plan: Plan) -> Result<Redeemed> 
             work.conn
                 .prepare_cached(
                     "INSERT INTO redemptions (event_id, redemption_id, entitlement_id, unit_ordinal, redeemed_store_id, redeemed_at,
-                         value_fen)
-                     VALUES ($1, $2, $3, $4, $5, $6, $7)",
+                         business_day, value_fen)
+                     VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
                 )
                 .and_then(|mut s| {
                     let value = unit.value.paid_fen;
-                    s.execute(params![event_id, redemption_id.0, card.id.0, unit.ordinal, store.as_str(), now.0, value])
+                    let ids = (event_id, redemption_id.0, card.id.0);
+                    s.execute(params![ids.0, ids.1, ids.2, unit.ordinal, store.as_str(), now.0, business_day.0, value])
                 })
                 .map_err(attempt("write a redemption"))?;
             let list_price = catalog.unit_price(store, &terms.product_id, now, unit.ordinal);

@@ -362,16 +362,19 @@ pub(crate) fn insert_code(work: &Work<'_>, code: &Code, order_id: OrderId) -> Re
 
 /// Writes an order's own row.
 pub(crate) fn insert_order(work: &Work<'_>, order: &OrderRow) -> Result<()> {
+    let zone = work.state.catalog.zone(&order.sold_store, order.sold_at);
     work.conn
         .prepare_cached(
-            "INSERT INTO orders (order_id, sold_store_id, sold_at, member_id, clerk_id, seller_id, channel, last_four)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
+            "INSERT INTO orders (order_id, sold_store_id, sold_at, business_day, member_id, clerk_id, seller_id, channel,
+                 last_four)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
         )
         .and_then(|mut s| {
             s.execute(params![
                 order.order_id.0,
                 order.sold_store.as_str(),
                 order.sold_at.0,
+                zone.business_time(order.sold_at).day.0,
                 order.member_id.map(|m| m.0),
                 order.clerk_id,
                 order.seller_id,

@@ -9,3 +9,4 @@ mod race;
 mod random;
 mod redeem;
 mod sell;
+mod totals;

@@ -20,6 +20,7 @@ use crate::entitlements::TermsCache;
 use crate::error::{Error, Result, attempt, refused};
 use crate::event_ids::EventIds;
 use crate::keys::Keys;
+use crate::totals::{self, Counted, Total};
 use crate::{Config, LogSegment};
 
 /// What a write comes to, once it is durable.
@@ -155,9 +156,14 @@ impl Work<'_> {
         self.state.source.to_string()
     }
 
-    /// Appends an event to the log. One that the contract refuses was malformed input.
+    /// Appends an event to the log and adds it to the totals. One that the contract refuses was malformed input.
     pub(crate) fn emit(&mut self, event: &Event<'_>) -> Result<()> {
         event.check(self.now).map_err(refused)?;
+        if let Some(counted) = Counted::of(event) {
+            let mut one = Total::ZERO;
+            one.add(counted.units, counted.fen, Some(counted.event_id));
+            totals::add(self.conn, &counted.of, &one)?;
+        }
         let mut message = Vec::with_capacity(512);
         event.encode(&mut message);
         self.state.position += 1;

@@ -5,10 +5,9 @@ mod letter;
 mod replay;
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
-use event::{Day, Stream, SystemClock};
-use query::{Engine, EngineConfig};
+use event::{Day, Stream};
+use query::Engine;
 use redemption::Zone;
 
 use super::Done;
@@ -64,7 +63,7 @@ struct Show {
 /// Does what the subcommand says.
 pub async fn run(setup: &Setup, args: Args) -> Done {
     folder::check_readable(&setup.data)?;
-    let engine = Engine::new(EngineConfig::default(), Arc::new(SystemClock), None)?;
+    let engine = super::engine(setup)?;
     match args.command {
         Command::List(args) => list(setup, &engine, args).await,
         Command::Show(args) => show(setup, &engine, &args).await,

@@ -70,7 +70,7 @@ pub async fn run(setup: &Setup, args: Args) -> Done {
     }
     let path = folder.path().join("demo.json");
     let mut memory = remember(&path, args.events)?;
-    let node = Node::start(folder, &setup.log, config).await?;
+    let node = Node::start(folder, setup, config).await?;
 
     let started = Instant::now();
     let loaded = load::run(&node, memory.end_day, memory.events).await?;

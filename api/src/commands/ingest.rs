@@ -70,7 +70,7 @@ pub async fn run(setup: &Setup, args: Args) -> Done {
 async fn embedded(setup: &Setup) -> Done {
     check_readable(&setup.data)?;
     let started = Instant::now();
-    let node = Node::start(Folder::open(&setup.data)?, &setup.log, NodeConfig::default()).await?;
+    let node = Node::start(Folder::open(&setup.data)?, setup, NodeConfig::default()).await?;
     node.app().feed.flush().await?;
     let end = *node.app().ledger.end().borrow();
     node.stop().await?;

@@ -1,5 +1,6 @@
 //! The commands, one file each: parse, call, show.
 
+pub mod check;
 pub mod dead_letters;
 pub mod demo;
 pub mod generate;
@@ -115,6 +116,11 @@ pub fn progress(total: u64, what: &'static str) -> indicatif::ProgressBar {
     let style =
         indicatif::ProgressStyle::with_template(&format!("{{bar:40}} {{human_pos}}/{{human_len}} {what} {{per_sec}} {{msg}}"));
     indicatif::ProgressBar::new(total).with_style(style.unwrap_or_else(|_| indicatif::ProgressStyle::default_bar()))
+}
+
+/// An engine for one answer, with the relations and reports of the setup's folder.
+pub fn engine(setup: &Setup) -> query::Result<query::Engine> {
+    query::Engine::new(query::EngineConfig::default(), std::sync::Arc::new(event::SystemClock), Some(&setup.sql))
 }
 
 /// What the folder and its log hold now, read without a lock, also beside running processes.

@@ -1,10 +1,7 @@
 //! `hexiao report`: a report over a data folder, or the list of them.
 
 use std::path::PathBuf;
-use std::sync::Arc;
 
-use event::SystemClock;
-use query::{Engine, EngineConfig};
 
 use super::Done;
 use crate::config::Setup;
@@ -44,14 +41,15 @@ pub struct Args {
     params: Vec<(String, String)>,
     #[command(flatten)]
     shown: super::Shown,
-    /// Folder with further `views` and `reports`.
+    /// Folder with further `views` and `reports`, instead of the configured one.
     #[arg(long, value_name = "DIR")]
     sql: Option<PathBuf>,
 }
 
 /// Runs the report.
 pub async fn run(setup: &Setup, args: Args) -> Done {
-    let engine = Engine::new(EngineConfig::default(), Arc::new(SystemClock), args.sql.as_deref())?;
+    let setup = &Setup { sql: args.sql.unwrap_or_else(|| setup.sql.clone()), ..setup.clone() };
+    let engine = super::engine(setup)?;
     if args.name == "list" {
         for report in engine.reports() {
             println!("{} — {}\n  one row per {}", report.name, report.title, report.grain);
@@ -59,6 +57,9 @@ pub async fn run(setup: &Setup, args: Args) -> Done {
                 let default = p.default.as_ref().map_or("required".to_owned(), |d| format!("default {d}"));
                 println!("  {} ({default}): {}", p.name, p.doc);
             }
+        }
+        for (file, problem) in engine.left_out() {
+            eprintln!("left out {file}: {problem}");
         }
         return Ok(());
     }

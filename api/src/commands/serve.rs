@@ -71,7 +71,7 @@ pub async fn run(setup: &Setup, args: Args) -> Done {
     let config = args.door.config()?;
     let folder = Folder::open(&setup.data)?;
     let listener = args.door.open().await?;
-    let node = Node::start(folder, &setup.log, config).await?;
+    let node = Node::start(folder, setup, config).await?;
     if let Some(key) = node.first_key().await? {
         // Before the address: whoever reads the lines has the key when the door opens.
         println!("head office key: {key}");

@@ -1,10 +1,8 @@
 //! `hexiao sql`: one statement over a data folder, without a lock, also beside a running process.
 
 use std::io::Read;
-use std::sync::Arc;
 
-use event::SystemClock;
-use query::{Engine, EngineConfig, Params};
+use query::Params;
 
 use super::Done;
 use crate::config::Setup;
@@ -34,7 +32,7 @@ pub async fn run(setup: &Setup, args: Args) -> Done {
     for (name, value) in args.params {
         params.set(name, query::Value::Text(value));
     }
-    let engine = Engine::new(EngineConfig::default(), Arc::new(SystemClock), None)?;
+    let engine = super::engine(setup)?;
     let view = super::view(setup).await?;
     args.shown.print(engine.sql(&view, &statement, &params).await?).await
 }

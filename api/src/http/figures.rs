@@ -26,6 +26,12 @@ pub fn of_node(app: &App) -> Vec<Figure> {
         one("ledger_failed_commits", "Transactions of the ledger that failed", Counter, ledger.failed_commits as i64),
         one("ledger_commit_microseconds", "Time spent in the ledger's transactions", Counter, ledger.commit_micros as i64),
     ];
+    // Without a check there is no figure: 0 would say that all is well.
+    if let Some(check) = app.metrics.last_check() {
+        let help = "Differences between ledger and lake that the last check over all days and stores found";
+        figures.push(one("check_differences", help, Gauge, check.differences as i64));
+        figures.push(one("checked_at_seconds", "When that was, in seconds since 1970", Gauge, check.at.0 / 1_000_000));
+    }
     match app.feed.way() {
         Way::Own(ingest) => {
             let visible = view.position().next(Partition::WHOLE);

@@ -6,6 +6,8 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
+use event::Instant;
+use parking_lot::Mutex;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
@@ -24,6 +26,16 @@ pub struct Metrics {
     refusals: Family<ReasonLabels, Counter>,
     queries: Family<QueryLabels, Counter>,
     query_latency: Histogram,
+    checked: Mutex<Option<LastCheck>>,
+}
+
+/// What the last check over all days and stores came to.
+#[derive(Clone, Copy, Debug)]
+pub struct LastCheck {
+    /// Differences between ledger and lake.
+    pub differences: usize,
+    /// When the ledger was read for it.
+    pub at: Instant,
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
@@ -77,7 +89,8 @@ impl Default for Metrics {
         registry.register("refusals", "Attempts refused by a rule, by reason", refusals.clone());
         registry.register("queries", "Reports and SQL statements, by kind and outcome", queries.clone());
         registry.register("query_seconds", "Time of a report or SQL statement", query_latency.clone());
-        Metrics { registry, requests, latency, redeemed_units, sold_orders, refusals, queries, query_latency }
+        let checked = Mutex::default();
+        Metrics { registry, requests, latency, redeemed_units, sold_orders, refusals, queries, query_latency, checked }
     }
 }
 
@@ -109,6 +122,16 @@ impl Metrics {
         let outcome = if succeeded { "answered" } else { "failed" };
         self.queries.get_or_create(&QueryLabels { kind, outcome }).inc();
         self.query_latency.observe(took.as_secs_f64());
+    }
+
+    /// Ledger and lake were compared, all days and stores of them.
+    pub fn checked(&self, check: LastCheck) {
+        *self.checked.lock() = Some(check);
+    }
+
+    /// The last such check of this process, if there was one.
+    pub fn last_check(&self) -> Option<LastCheck> {
+        *self.checked.lock()
     }
 
     /// The counters, then `now`, then the end mark.

@@ -7,6 +7,7 @@
 mod answers;
 mod auth;
 mod catalog;
+mod check;
 mod contract;
 mod extract;
 pub mod figures;
@@ -104,8 +105,11 @@ pub fn router(app: Arc<App>) -> Router {
     let answers = OpenApiRouter::new().routes(routes!(reports::list)).routes(routes!(reports::run)).routes(routes!(reports::sql));
     let log = OpenApiRouter::new().routes(routes!(log::append)).layer(DefaultBodyLimit::max(app.limits.log_body_bytes));
     let contract = OpenApiRouter::new().routes(routes!(contract::asyncapi)).routes(routes!(contract::schema));
-    let operation =
-        OpenApiRouter::new().routes(routes!(health::alive)).routes(routes!(health::ready)).routes(routes!(health::metrics));
+    let operation = OpenApiRouter::new()
+        .routes(routes!(check::run))
+        .routes(routes!(health::alive))
+        .routes(routes!(health::ready))
+        .routes(routes!(health::metrics));
     let small = till
         .merge(head_office)
         .merge(answers)

@@ -340,7 +340,7 @@ pub async fn records(
     const REPORT: &str = "redemption_records";
     let whole_order = concerns_caller(&app, &caller, &query).await?;
     let given = query.into_parameters();
-    let given = if whole_order { given } else { grant(app.engine.report(REPORT)?, &caller, given)? };
+    let given = if whole_order { given } else { grant(&*app.engine.report(REPORT)?, &caller, given)? };
     run_report(&app, &wait_for, &headers, REPORT, &given).await
 }
 

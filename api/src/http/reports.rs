@@ -1,6 +1,7 @@
 //! `/v1/reports` and `/v1/sql`: questions over everything.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Instant;
 
 use axum::Json;
@@ -92,8 +93,8 @@ impl From<&Source> for ReportView {
 #[utoipa::path(get, path = "/v1/reports", tag = "answers", responses((status = 200, body = [ReportView])))]
 pub async fn list(State(app): State<App>, AnyKey(caller): AnyKey) -> Json<Vec<ReportView>> {
     let may_run =
-        |source: &&Source| source.roles.iter().any(|r| r.role == role_name(&caller.role)) || caller.role == Role::HeadOffice;
-    Json(app.engine.reports().filter(may_run).map(ReportView::from).collect())
+        |source: &&Arc<Source>| source.roles.iter().any(|r| r.role == role_name(&caller.role)) || caller.role == Role::HeadOffice;
+    Json(app.engine.reports().iter().filter(may_run).map(|source| ReportView::from(&**source)).collect())
 }
 
 /// Runs a report.
@@ -132,7 +133,7 @@ pub async fn run(
     Path(name): Path<String>,
     Query(given): Query<BTreeMap<String, String>>,
 ) -> Result<Response, Problem> {
-    let given = grant(app.engine.report(&name)?, &caller, given)?;
+    let given = grant(&*app.engine.report(&name)?, &caller, given)?;
     run_report(&app, &wait_for, &headers, &name, &given).await
 }
 

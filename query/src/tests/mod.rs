@@ -1,5 +1,6 @@
 //! The `.slt` files beside the relations and reports, and what needs more than SQL.
 
+mod catalogue;
 mod fixture;
 mod follow;
 mod headings;

@@ -11,7 +11,10 @@ use redemption::{EntitlementId, MemberId, ProductId, Refusal, StoreId};
 use rusqlite::Connection;
 use serde_json::{Map, Value, json};
 
-use crate::{Config, Ledger, MemberEntry, Redeem, Redeemed, Request, Result, Sell, SellLine, Sold, Take, Written};
+use crate::{
+    Config, Counted, Days, Ledger, MemberEntry, Redeem, Redeemed, Request, Result, Sell, SellLine, Sold, Take, Total, Totals,
+    Written,
+};
 
 /// Wednesday 2026-05-06, 15:00 in Shanghai.
 pub(super) const NOON: &str = "2026-05-06T15:00:00+08:00";
@@ -175,6 +178,25 @@ pub(super) fn log(file: &Path) -> Vec<(Stream, Value)> {
     }
 }
 
+/// The totals of the log of a ledger's file.
+pub(super) fn totals_of_log(file: &Path) -> Totals {
+    let conn = Connection::open(file).unwrap();
+    let mut totals = Totals::new();
+    let mut from = 0;
+    while from < eventlog::outbox::end(&conn).unwrap() {
+        for segment in eventlog::outbox::read(&conn, from, 1 << 20).unwrap() {
+            for (.., message) in segment.messages().unwrap().iter() {
+                let event = Event::decode(segment.stream, message, segment.recorded_at).unwrap();
+                if let Some(counted) = Counted::of(&event) {
+                    totals.entry(counted.of).or_insert(Total::ZERO).add(counted.units, counted.fen, Some(counted.event_id));
+                }
+            }
+            from = segment.next_offset;
+        }
+    }
+    totals
+}
+
 /// One line per outcome, for tables.
 pub(super) fn show(written: &Written<Result<Redeemed, Refusal>>) -> String {
     let repeated = if written.repeated { " (again)" } else { "" };
@@ -193,7 +215,7 @@ pub(super) fn show(written: &Written<Result<Redeemed, Refusal>>) -> String {
 }
 
 /// Checks what must hold of any ledger: counters equal unit states, the log tells of exactly the units that are gone, and
-/// their values sum (R1, R4, R9). `loaded` entitlements have no history of their own here.
+/// their values sum (R1, R4, R9), and so do the totals. `loaded` entitlements have no history of their own here.
 pub(super) fn check_invariants(file: &Path) {
     let conn = Connection::open(file).unwrap();
     let mut redeemed: BTreeMap<i64, Vec<i64>> = BTreeMap::new();
@@ -247,6 +269,8 @@ pub(super) fn check_invariants(file: &Path) {
             "entitlement {id}: {gone} of {paid}"
         );
     }
+    let days = Days { from: event::Day(0), to: event::Day(100_000), store_id: None };
+    assert_eq!(crate::cut(file, &days, false, Instant(0)).unwrap().totals, totals_of_log(file));
     let rows: i64 = conn.query_row("SELECT count(*) FROM redemptions", [], |row| row.get(0)).unwrap();
     assert_eq!(rows, redeemed.values().map(Vec::len).sum::<usize>() as i64);
 }
