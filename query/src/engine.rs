@@ -131,8 +131,7 @@ impl Engine {
         // years, then stays where it is. 2 million rows are about 100 MB.
         options.optimizer.hash_join_single_partition_threshold = 128 << 20;
         options.optimizer.hash_join_single_partition_threshold_rows = 2_000_000;
-        let mut base =
-            SessionStateBuilder::new()
+        let mut base = SessionStateBuilder::new()
             .with_config(session)
             .with_runtime_env(Arc::new(runtime))
             .with_default_features()

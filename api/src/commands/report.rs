@@ -2,7 +2,6 @@
 
 use std::path::PathBuf;
 
-
 use super::Done;
 use crate::config::Setup;
 use crate::folder;

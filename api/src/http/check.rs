@@ -9,7 +9,7 @@ use redemption::StoreId;
 use serde::Deserialize;
 
 use super::App;
-use super::answers::{format, show, view};
+use super::answers::{format, language, show, view};
 use super::auth::HeadOffice;
 use super::extract::{Query, WaitFor};
 use super::metrics::LastCheck;
@@ -44,8 +44,9 @@ pub struct Scope {
     get, path = "/v1/check", tag = "operation",
     params(Scope),
     responses((status = 200, content(
-        (Envelope = "application/json"), (String = "text/csv"), (Vec<u8> = "application/vnd.apache.arrow.stream"),
-        (Vec<u8> = "application/vnd.apache.parquet"), (String = "text/plain"),
+        (Envelope = "application/json"), (String = "application/x-ndjson"), (String = "text/csv"), (String = "text/html"),
+        (Vec<u8> = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"),
+        (Vec<u8> = "application/vnd.apache.arrow.stream"), (Vec<u8> = "application/vnd.apache.parquet"), (String = "text/plain"),
     ), headers(("Hexiao-Differences" = u64, description = "How many differences there are"))))
 )]
 pub async fn run(
@@ -54,7 +55,7 @@ pub async fn run(
     headers: HeaderMap,
     Query(scope): Query<Scope>,
 ) -> Result<Response, Problem> {
-    let (format, started) = (format(&headers)?, std::time::Instant::now());
+    let (asked, started) = ((format(&headers)?, language(&headers)), std::time::Instant::now());
     let days = check::days(scope.from, scope.to, scope.store.map(|s| s.to_string()));
     let relayed = matches!(app.feed.way(), Way::Topics(_));
     let failed = |e: Failure| match e.downcast::<query::Error>() {
@@ -71,7 +72,7 @@ pub async fn run(
         app.metrics.checked(LastCheck { differences: checked.differences.len(), at: read_at });
     }
     let answer = checked.answer().map_err(|e| Problem::internal(&e))?;
-    let mut response = show(&app, "check", started, Ok(answer), format)?;
+    let mut response = show(&app, "check", started, Ok(answer), asked).await?;
     response.headers_mut().insert("hexiao-differences", HeaderValue::from(checked.differences.len()));
     Ok(response)
 }
