@@ -23,7 +23,7 @@ const CELLS: &str = "SELECT * FROM (VALUES \
 
 /// Reports for the tests: the header's `Chart` and `Sheet` lines are what is tried.
 const REPORTS: [(&str, &str, &str); 5] = [
-    ("cells", "Additive: value_fen, units\n-- Heading share: share <of> all", CELLS),
+    ("cells", "Additive: value_fen, units, share\n-- Heading share: share <of> all", CELLS),
     ("bars", "Chart: bars name value_fen", CELLS),
     (
         "week",
@@ -120,8 +120,15 @@ fn a_workbook_opens_typed_in_openpyxl_and_libreoffice() {
     let said = support::run(Command::new(support::python()).args(["-c", OPENPYXL]).arg(&book), b"").expect_success();
     let read: Value = serde_json::from_str(&said.stdout).unwrap();
     let rows: Vec<String> = read["rows"].as_array().unwrap().iter().map(|row| row.to_string()).collect();
-    expect![[r#""#]].assert_eq(&rows.join("\n"));
-    expect![[r#""#]].assert_eq(&format!("{} {} {} {}", read["sheets"], read["frozen"], read["filter"], read["totals"]));
+    expect![[r##"
+        [["s","Name","General"],["s","Member","General"],["s","Value, yuan","General"],["s","Units","General"],["s","Share <of> all","General"],["s","paid_on","General"],["s","paid_at, Asia/Shanghai","General"],["s","open","General"]]
+        [["s","旗舰店","@"],["s","9007199254740993","@"],["n",1234.56,"#,##0.00"],["n",7,"0"],["n",0.25,"0.000"],["d","2026-02-28 00:00:00","yyyy-mm-dd"],["d","2026-03-01 00:30:00","yyyy-mm-dd hh:mm:ss"],["b",true,"General"]]
+        [["s","=HYPERLINK(\"http://x\")","@"],["s","-7","@"],["n",-0.05,"#,##0.00"],["s","576495936675512319","0"],["n",1.5,"0.000"],["s","1899-12-31","yyyy-mm-dd"],["n",null,"General"],["b",false,"General"]]
+        [["s","<script>document.title=\"run\"</script><img src=x onerror=alert(1)>","@"],["n",null,"General"],["n",null,"General"],["n",null,"General"],["n",null,"General"],["n",null,"General"],["n",null,"General"],["n",null,"General"]]
+        [["s","+1\n\t\"quoted\", comma","@"],["s","1","@"],["s","9999999999999999.99","#,##0.00"],["n",0,"0"],["n",-0.1,"0.000"],["n",null,"General"],["n",null,"General"],["n",null,"General"]]
+        [["s","total","@"],["n",null,"@"],["s","10000000000001234.50","#,##0.00"],["s","576495936675512326","0"],["f","=SUBTOTAL(109,E2:E5)","0.000"],["n",null,"yyyy-mm-dd"],["n",null,"yyyy-mm-dd hh:mm:ss"],["n",null,"General"]]"##]].assert_eq(&rows.join("\n"));
+    expect![[r#"["Rows","About"] "A2" "A1:H5" ["total",null,"10000000000001234.50","576495936675512326",1.65,null,null,null]"#]]
+        .assert_eq(&format!("{} {} {} {}", read["sheets"], read["frozen"], read["filter"], read["totals"]));
     let about = &read["about"];
     assert_eq!(
         (&about["Report"], &about["Time zone"], &about["Rows"]),
@@ -140,7 +147,16 @@ fn a_workbook_opens_typed_in_openpyxl_and_libreoffice() {
     ]);
     support::run(office.arg(shop.path("csv")).arg(&book), b"").expect_success();
     let csv = std::fs::read_dir(shop.path("csv")).unwrap().next().unwrap().unwrap().path();
-    expect![[r#""#]].assert_eq(&std::fs::read_to_string(csv).unwrap());
+    expect![[r#"
+        Name,Member,"Value, yuan",Units,Share <of> all,paid_on,"paid_at, Asia/Shanghai",open
+        旗舰店,9007199254740993,1234.56,7,0.25,2026-02-28,2026-03-01 00:30:00,TRUE
+        "=HYPERLINK(""http://x"")",-7,-0.05,576495936675512319,1.5,1899-12-31,,FALSE
+        "<script>document.title=""run""</script><img src=x onerror=alert(1)>",,,,,,,
+        "+1
+        	""quoted"", comma",1,9999999999999999.99,0,-0.1,,,
+        total,,10000000000001234.50,576495936675512326,1.65,,,
+    "#]]
+    .assert_eq(&std::fs::read_to_string(csv).unwrap());
 }
 
 #[test]

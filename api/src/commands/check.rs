@@ -7,7 +7,7 @@ use std::time::Duration;
 use event::{Day, SystemClock};
 use eventlog::{LogIds, Partition};
 use ledger::Cut;
-use query::{Engine, EngineConfig, Format, View, Views};
+use query::{Engine, EngineConfig, View, Views};
 
 use crate::check::{self, Later};
 use crate::config::{LogConfig, Setup};
@@ -36,9 +36,8 @@ pub struct Args {
     /// Only this store.
     #[arg(long, value_name = "ID")]
     store: Option<String>,
-    /// How to print the differences: table, csv, csv-bom, json, arrow or parquet. Money is fen in the last three, else yuan.
-    #[arg(long, default_value = "table")]
-    format: Format,
+    #[command(flatten)]
+    shown: super::Shown,
 }
 
 /// Compares, prints the differences, and says by the exit code whether there are any.
@@ -57,7 +56,7 @@ pub async fn run(setup: &Setup, args: Args) -> Result<ExitCode, Failure> {
     let config = EngineConfig { deadline: DEADLINE, ..EngineConfig::default() };
     let engine = Engine::new(config, Arc::new(SystemClock), None)?;
     let checked = check::run(&engine, &ledger, days, cut, view, later).await?;
-    super::print(checked.answer()?, args.format).await?;
+    args.shown.print(checked.answer()?).await?;
     eprintln!("{}", checked.summary());
     Ok(if checked.differences.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(DIFFER) })
 }

@@ -107,7 +107,7 @@ pub async fn show(
             headers.insert(header::CONTENT_DISPOSITION, value);
         }
     }
-    let mut pieces = query::output::encode(answer, format);
+    let mut pieces = query::output::encode(answer, format).fuse();
     // What cannot be shown in this format shows before the head is sent. All that is left for a later failure is to break
     // off, which clients notice.
     let first = pieces.try_next().await?;

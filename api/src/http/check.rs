@@ -44,8 +44,9 @@ pub struct Scope {
     get, path = "/v1/check", tag = "operation",
     params(Scope),
     responses((status = 200, content(
-        (Envelope = "application/json"), (String = "text/csv"), (Vec<u8> = "application/vnd.apache.arrow.stream"),
-        (Vec<u8> = "application/vnd.apache.parquet"), (String = "text/plain"),
+        (Envelope = "application/json"), (String = "application/x-ndjson"), (String = "text/csv"), (String = "text/html"),
+        (Vec<u8> = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"),
+        (Vec<u8> = "application/vnd.apache.arrow.stream"), (Vec<u8> = "application/vnd.apache.parquet"), (String = "text/plain"),
     ), headers(("Hexiao-Differences" = u64, description = "How many differences there are"))))
 )]
 pub async fn run(

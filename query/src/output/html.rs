@@ -2,7 +2,10 @@
 //! script and fetches nothing, and every text of the data is escaped.
 
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
-use arrow::datatypes::{DataType, SchemaRef, TimeUnit, TimestampMicrosecondType};
+use arrow::datatypes::{
+    DataType, SchemaRef, TimeUnit, TimestampMicrosecondType, TimestampMillisecondType, TimestampNanosecondType,
+    TimestampSecondType,
+};
 use event::Instant;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
@@ -74,7 +77,10 @@ fn page(
 
 fn table(columns: &[Column], batches: &[RecordBatch], rows: usize, shown: &Presentation) -> Markup {
     let mut sums: Vec<Option<Sum>> = columns.iter().map(|c| Sum::of(c).filter(|_| rows > 1)).collect();
-    let class = |column: &Column| column.kind.figure().then_some("n");
+    let class = |column: &Column| match column.kind {
+        Kind::Text => Some("t"),
+        kind => kind.figure().then_some("n"),
+    };
     let body = html! {
         @for batch in batches {
             @for row in 0..batch.num_rows() {
@@ -127,8 +133,16 @@ fn cell(column: &Column, values: &ArrayRef, row: usize, shown: &Presentation) ->
     text
 }
 
-/// An instant, if the column is one.
+/// An instant, if the column is one; without a zone it is UTC, as everywhere in the engine.
 pub(super) fn instant(values: &ArrayRef, row: usize) -> Option<Instant> {
-    let known = values.is_valid(row) && matches!(values.data_type(), DataType::Timestamp(TimeUnit::Microsecond, _));
-    known.then(|| Instant(values.as_primitive::<TimestampMicrosecondType>().value(row)))
+    let DataType::Timestamp(unit, _) = values.data_type() else { return None };
+    if values.is_null(row) {
+        return None;
+    }
+    Some(Instant(match unit {
+        TimeUnit::Second => values.as_primitive::<TimestampSecondType>().value(row) * 1_000_000,
+        TimeUnit::Millisecond => values.as_primitive::<TimestampMillisecondType>().value(row) * 1_000,
+        TimeUnit::Microsecond => values.as_primitive::<TimestampMicrosecondType>().value(row),
+        TimeUnit::Nanosecond => values.as_primitive::<TimestampNanosecondType>().value(row).div_euclid(1_000),
+    }))
 }

@@ -101,7 +101,7 @@ async fn r23_pages_escape_all_text_and_say_what_they_are() {
     for part in [
         "<h1>Report &lt;r&gt;</h1>",
         "store &lt;b&gt;&amp;",
-        "<td>=1+1, &quot;x&quot;</td>",
+        "<td class=\"t\">=1+1, &quot;x&quot;</td>",
         "<td class=\"n\">1234.51</td>",
         ">at, Asia/Shanghai</th>",
         "<td>2023-11-15 06:13:20</td>",

@@ -137,6 +137,9 @@ impl Xlsx {
             for (i, (column, sum)) in self.columns.iter().zip(&self.sums).enumerate() {
                 let (at, format) = ((rows + 1, i as u16), &self.formats.totals[i]);
                 match sum {
+                    Some(Sum::Whole(n)) if n.unsigned_abs() > WHOLE_LIMIT => {
+                        sheet.write_string_with_format(at.0, at.1, result(&Sum::Whole(*n), column), format)?
+                    }
                     // 109 leaves out rows that a filter hides: the total is of what is seen.
                     Some(sum) => {
                         let name = rust_xlsxwriter::utility::column_number_to_name(i as u16);
