@@ -74,7 +74,7 @@ mod tests {
             }
         }
         for (n, p) in [(1, 0.5), (7, 0.2), (50, 0.9)] {
-            let mut term = (1.0 - p as f64).powi(n);
+            let mut term = (1.0_f64 - p).powi(n);
             let mut sum = 0.0;
             for k in 0..=n {
                 assert!((binomial(k.into(), n.into(), p).unwrap() - (1.0 - sum)).abs() < 1e-12, "{k} {n} {p}");

@@ -87,6 +87,9 @@ pub(super) fn draw(data: &Data<'_>, cell: &str, value: &str, by: Option<&str>) -
     Ok(Drawing { width, height: height + 6.0 + LEGEND_HEIGHT, marks, spoken, notes })
 }
 
+/// A cell's corners as longitude and latitude, the cell, and its figure.
+type Outline = (Vec<(f64, f64)>, CellIndex, f64);
+
 fn total(map: &Map) -> f64 {
     map.cells.iter().map(|c| c.1).sum()
 }
@@ -131,7 +134,7 @@ fn clusters(cells: Vec<(CellIndex, f64)>) -> Vec<Map> {
 
 /// One map. Degrees of longitude are as long as they are in the middle of it, which over a city is exact enough to look at.
 fn drawn(map: &Map, value: Field<'_>, shades: &Shades, language: Language) -> Markup {
-    let outlines: Vec<(Vec<(f64, f64)>, CellIndex, f64)> = map
+    let outlines: Vec<Outline> = map
         .cells
         .iter()
         .map(|(cell, figure)| (cell.boundary().iter().map(|p| (p.lng(), p.lat())).collect(), *cell, *figure))

@@ -104,8 +104,11 @@ pub(super) fn draw(data: &Data<'_>, along: &str, value: &str, by: Option<&str>) 
     Ok(Drawing { width: left + WIDTH + right, height: top + HEIGHT + 28.0, marks, spoken, notes })
 }
 
+/// The place of a label along the axis.
+type Place = Box<dyn Fn(&str) -> Option<i64>>;
+
 /// Days and months lie as far apart as they are; whole numbers too; anything else only has the rows' order.
-fn axis(data: &Data<'_>, along: Field<'_>) -> (Along, Box<dyn Fn(&str) -> Option<i64>>) {
+fn axis(data: &Data<'_>, along: Field<'_>) -> (Along, Place) {
     fn day(label: &str) -> Option<i64> {
         Day::parse(label).map(|day| day.0.into())
     }
@@ -147,7 +150,7 @@ fn spoken(
             .range((name, i64::MIN)..=(name, i64::MAX))
             .filter_map(|((_, at), m)| Some((axis.labels.get(at)?, m.value(value.column)?)));
         let first = mine.next()?;
-        let last = mine.last().unwrap_or(first);
+        let last = mine.next_back().unwrap_or(first);
         let said = format!("{} {}: {} → {}: {}", names.labels[name], first.0, value.text(first.1), last.0, value.text(last.1));
         Some(said.trim().to_owned())
     };

@@ -161,7 +161,14 @@ fn a_chart_of_columns_that_are_not_there_is_refused() {
     let batch = RecordBatch::try_from_iter(vec![("name", text(&["a"])), ("kind", text(&["b"]))]).unwrap();
     let refused = |chart: &str| {
         let shown = shown(chart, &[]);
-        let drawn = draw(shown.chart.as_ref().unwrap(), &batch.schema(), &[batch.clone()], &shown, &Freshness::default(), true);
+        let drawn = draw(
+            shown.chart.as_ref().unwrap(),
+            &batch.schema(),
+            std::slice::from_ref(&batch),
+            &shown,
+            &Freshness::default(),
+            true,
+        );
         drawn.map(|_| ()).unwrap_err()
     };
     expect!["the chart needs a column `units`, which the rows have not"].assert_eq(&refused("bars name units"));
