@@ -699,6 +699,7 @@ fn the_door_describes_itself() {
         /readyz get
         /v1/catalog/{kind} get
         /v1/catalog/{kind}/{id} delete get put
+        /v1/check get
         /v1/keys get post
         /v1/keys/{id} delete
         /v1/log/{stream} post

@@ -128,7 +128,7 @@ pub enum Error {
         table: String,
         /// Why.
         #[source]
-        source: deltalake_core::DeltaTableError,
+        source: Box<deltalake_core::DeltaTableError>,
     },
     /// The data folder could not be read.
     #[error("could not read {what}")]

@@ -247,7 +247,7 @@ pub(crate) async fn open(lake: &Path, table: Table) -> Result<Option<DeltaTable>
         delta.load().await?;
         Ok(Some(delta))
     };
-    opened.await.map_err(|source| Error::Lake { table: table.name().to_owned(), source })
+    opened.await.map_err(|source| Error::Lake { table: table.name().to_owned(), source: Box::new(source) })
 }
 
 /// Brings `delta` to the table's newest version. The next version's file is looked for, which is one stat; `thorough`ly, the
@@ -299,7 +299,7 @@ pub(crate) fn log_ids(delta: &DeltaTable) -> LogIds {
 
 /// How far the log is in the version `delta` stands at: the app transactions of its partitions, which count from 0.
 pub(crate) async fn committed_position(table: Table, delta: &DeltaTable) -> Result<Position> {
-    let failed = |source| Error::Lake { table: table.name().to_owned(), source };
+    let failed = |source| Error::Lake { table: table.name().to_owned(), source: Box::new(source) };
     let mut position = Position::default();
     let log_store = delta.log_store();
     for (stream, log_id) in log_ids(delta).0 {

@@ -88,7 +88,7 @@ impl Views {
     }
 
     async fn load(&self, table: Table, version: u64, upto: Position) -> Result<Option<Arc<Committed>>> {
-        let failed = |source| Error::Lake { table: table.name().to_owned(), source };
+        let failed = |source| Error::Lake { table: table.name().to_owned(), source: Box::new(source) };
         let mut tables = self.tables.lock().await;
         let delta = tables.entry(table).or_default();
         if delta.is_none() {
@@ -151,7 +151,7 @@ async fn read_all(deltas: &Tables, view: &View) -> Result<Vec<Arc<Committed>>> {
         if delta.version() != known.version {
             let upto = lake::committed_position(*table, delta).await?;
             let committed = Committed::read(*table, delta, upto, Some(known));
-            let failed = |source| Error::Lake { table: table.name().to_owned(), source };
+            let failed = |source| Error::Lake { table: table.name().to_owned(), source: Box::new(source) };
             read.push(Arc::new(committed.map_err(failed)?));
         }
     }

@@ -75,6 +75,14 @@ impl Feed {
         &self.way
     }
 
+    /// Returns once the outbox is known to end at `position` or beyond: who reads the file may see a commit before its writer has
+    /// told of it.
+    pub async fn recorded(&self, position: i64) {
+        let mut recorded = self.recorded.clone();
+        // The writer lives as long as the feed; where it is gone nothing more is told.
+        let _ = recorded.wait_for(|end| *end >= position).await;
+    }
+
     /// A View that includes what `wanted` names: the position after a write, or one of an answer. Without it one that includes
     /// everything recorded by now.
     ///

@@ -64,6 +64,8 @@ pub async fn run(
     };
     let whole = days == check::days(None, None, None);
     let cut = check::cut(app.ledger.path(), &days, relayed).await.map_err(failed)?;
+    // Told too late, the view says that it knows no such position.
+    let _ = tokio::time::timeout(app.limits.wait, app.feed.recorded(cut.end)).await;
     let view = view(&app, &WaitFor(Some(Position::single(cut.end)))).await?;
     let read_at = cut.read_at;
     let later = if relayed { Later::of_topics(&cut) } else { Later::of_outbox(&cut, log_end(&app).await.map_err(failed)?) };

@@ -71,7 +71,7 @@ async fn files_of_others_are_refused_clearly() {
     rusqlite::Connection::open(&file).unwrap().pragma_update(None, "user_version", 99).unwrap();
     assert_eq!(
         refused(own_secret, "till"),
-        "the ledger DIR/ledger.sqlite has format 99, this build knows up to 1: use a newer build"
+        "the ledger DIR/ledger.sqlite has format 99, this build knows up to 2: use a newer build"
     );
 }
 
