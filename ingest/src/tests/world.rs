@@ -15,7 +15,7 @@ use bytes::Bytes;
 use deltalake_core::kernel::engine::arrow_conversion::TryIntoKernel;
 use deltalake_core::kernel::{Action, StructType, Transaction};
 use deltalake_core::operations::create::CreateBuilder;
-use deltalake_core::{DeltaTableBuilder, ensure_table_uri};
+use deltalake_core::{DeltaTableBuilder, DeltaTableError, ensure_table_uri};
 use event::{Event, Instant, ManualClock, Place, Redemption, Rows, Stream, Table};
 use eventlog::{OutboxSource, Partition, Position, Publisher, Source, Taken, outbox};
 use futures::StreamExt;
@@ -170,11 +170,14 @@ impl World {
         delta.snapshot().unwrap().schema().fields().map(|field| field.name().to_owned()).collect()
     }
 
-    /// Each live file of a table, as one batch, with its month.
+    /// Each live file of a table, as one batch, with its month; none while the table is being made.
     pub(crate) async fn files(&self, table: Table) -> Vec<(RecordBatch, Option<String>)> {
         let folder = self.dir.path().join("lake").join(table.name());
         let uri = ensure_table_uri(folder.to_str().unwrap()).unwrap();
-        let delta = DeltaTableBuilder::from_url(uri).unwrap().load().await.unwrap();
+        let delta = match DeltaTableBuilder::from_url(uri).unwrap().load().await {
+            Err(DeltaTableError::NotATable(_)) => return Vec::new(),
+            loaded => loaded.unwrap(),
+        };
         let mut files = Vec::new();
         for file in delta.snapshot().unwrap().log_data() {
             let reader =
